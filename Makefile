@@ -1,0 +1,53 @@
+# PGXS build of the extension.
+#
+#   make                    the extension
+#   make FAULTS=1           the same with fault points, for tests
+#   make install
+#   make installcheck       pg_regress, isolation and TAP tests (needs FAULTS=1)
+#   make bench              measurements against yardsticks
+#   make indent             formats the C sources
+PG_CONFIG ?= pg_config
+
+EXTENSION = extension/stent
+VERSION = 0.1.0
+MODULE_big = stent
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c)))
+DATA_built = sql/stent--$(VERSION).sql
+DATA = $(wildcard sql/stent--*--*.sql)
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --load-extension=stent
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=. --load-extension=stent
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+ifeq ($(FAULTS),1)
+FAULT_CPPFLAGS = -DSTENT_FAULTS
+endif
+
+EXTRA_CLEAN = sql/stent--$(VERSION).sql extension/errcodes_table.h results output_iso tmp_check log regression.diffs regression.out
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# Our warnings are errors; the server's headers are the server's business.
+override CPPFLAGS := -Iextension $(FAULT_CPPFLAGS) $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
+override CFLAGS += -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
+
+sql/stent--$(VERSION).sql: $(sort $(wildcard sql/parts/*.sql))
+	{ echo '\echo Use "CREATE EXTENSION stent" to load this file. \quit'; cat $^; } > $@
+
+# SQLSTATEs and condition names, from the list of the server we build for.
+extension/errcodes_table.h: $(shell $(PG_CONFIG) --sharedir)/errcodes.txt
+	awk '/^[0-9A-Z]/ && NF >= 4 && $$2 == "E" { printf "{\"%s\", \"%s\"},\n", $$1, $$4 }' $< > $@
+
+extension/retry.o: extension/errcodes_table.h
+$(OBJS): $(wildcard extension/*.h)
+
+.PHONY: bench indent
+bench:
+	PG_CONFIG=$(PG_CONFIG) bench/run
+
+indent:
+	clang-format -i extension/*.c extension/*.h

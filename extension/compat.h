@@ -1,0 +1,88 @@
+/*
+ * compat.h
+ *	  Every difference between the supported server versions, as wrappers with
+ *	  the newest signature.
+ */
+#ifndef STENT_COMPAT_H
+#define STENT_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "executor/executor.h"
+#include "utils/acl.h"
+#include "utils/snapmgr.h"
+
+#if PG_VERSION_NUM < 150000
+#error "stent needs PostgreSQL 15 or newer"
+#endif
+
+/* 16 folded pg_xxx_aclcheck into object_aclcheck. */
+#if PG_VERSION_NUM < 160000
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	if (classid == ProcedureRelationId)
+		return pg_proc_aclcheck(objectid, roleid, mode);
+	return pg_namespace_aclcheck(objectid, roleid, mode);
+}
+#endif
+
+/* 18 counts index searches per scan. */
+static inline IndexScanDesc
+compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot,
+					   int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* 16 added onlySummarizing. */
+static inline void
+compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot,
+						   EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false);
+#else
+	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+/* 16 tells which indexes need entries, not only whether any does. */
+static inline TM_Result
+compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
+					bool *keys_changed)
+{
+	TM_FailureData tmfd;
+	LockTupleMode mode;
+	TM_Result result;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes = TU_None;
+#else
+	bool		indexes = false;
+#endif
+
+	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true),
+								GetActiveSnapshot(), InvalidSnapshot, true,
+								&tmfd, &mode, &indexes);
+	*keys_changed = indexes != 0;
+	return result;
+}
+
+/* 17 moved the numbers of subtransaction ids and of the local transaction. */
+#if PG_VERSION_NUM >= 170000
+#define MyLocalTransactionId MyProc->vxid.lxid
+#else
+#define MyLocalTransactionId MyProc->lxid
+#endif
+
+#endif

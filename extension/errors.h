@@ -1,0 +1,24 @@
+/*
+ * errors.h
+ *	  The conditions callers may act on, as SQLSTATEs of class ST.
+ *
+ * errcodes.txt reserves classes that begin with 5-9 or I-Z for implementations.
+ * Everything else raises the standard SQLSTATE that fits; docs/errors.md lists
+ * both kinds.
+ */
+#ifndef STENT_ERRORS_H
+#define STENT_ERRORS_H
+
+#include "utils/elog.h"
+
+#define STENT_ERR_NOT_FINISHED MAKE_SQLSTATE('S', 'T', '0', '0', '1')
+#define STENT_ERR_TIMED_OUT MAKE_SQLSTATE('S', 'T', '0', '0', '2')
+#define STENT_ERR_ATTEMPT_TIMEOUT MAKE_SQLSTATE('S', 'T', '0', '0', '3')
+#define STENT_ERR_CANCELLED MAKE_SQLSTATE('S', 'T', '0', '0', '4')
+#define STENT_ERR_HANDLER_UNUSABLE MAKE_SQLSTATE('S', 'T', '0', '0', '6')
+/* a task's own 57014 or P0004, which a caller must not take for its own */
+#define STENT_ERR_TASK_INTERRUPTED MAKE_SQLSTATE('S', 'T', '0', '0', '7')
+#define STENT_ERR_ALREADY_STARTED MAKE_SQLSTATE('S', 'T', '0', '0', '8')
+#define STENT_ERR_COMMIT_FAILED MAKE_SQLSTATE('S', 'T', '0', '0', '9')
+
+#endif

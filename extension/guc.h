@@ -1,0 +1,16 @@
+/*
+ * guc.h
+ *	  Settings, and what their texts mean.
+ */
+#ifndef STENT_GUC_H
+#define STENT_GUC_H
+
+#include "postgres.h"
+
+extern int stent_batch_time;		 /* ms */
+extern int stent_max_payload_size;	 /* kB */
+extern int64 guc_retention_us(void); /* -1 = off */
+
+extern void guc_init(void);
+
+#endif

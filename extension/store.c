@@ -1,0 +1,371 @@
+/*
+ * store.c
+ *	  Direct heap and index access to the engine's tables.
+ *
+ * The hot paths (dispatch, claim, run, complete, fail) come here instead of
+ * SQL, so that no statistics can change how they reach a row: always by primary
+ * key, always in index order. What the rows mean is left to the callers.
+ *
+ * Relation oids are looked up by name once per session and forgotten when any
+ * of our relations, or the schema, changes.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "store.h"
+
+static const char *const table_names[STORE_TABLES] = {
+	"task", "ready", "due", "payload", "function", "lane", "retry_policy",
+	"attempt", "dedup", "dead_letter", "counter", "context", NULL};
+
+static Oid table_oids[STORE_TABLES];
+static Oid schema_oid;
+static Oid sequence_oid;
+static Oid small_sequence_oid;
+static Oid archive_oid;
+static Oid owner_oid;
+static uint64 generation = 1;
+
+static void
+forget_oids(void)
+{
+	memset(table_oids, 0, sizeof(table_oids));
+	schema_oid = sequence_oid = small_sequence_oid = InvalidOid;
+	archive_oid = owner_oid = InvalidOid;
+	generation++;
+}
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || store_is_ours(relid))
+		forget_oids();
+}
+
+static void
+catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_oids();
+}
+
+void
+store_init(void)
+{
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
+}
+
+/* Whether relid is one of the relations whose oids are remembered. */
+bool
+store_is_ours(Oid relid)
+{
+	if (relid == archive_oid || relid == sequence_oid || relid == small_sequence_oid)
+		return OidIsValid(relid);
+	for (int i = 0; i < STORE_TABLES; i++)
+		if (table_oids[i] == relid)
+			return OidIsValid(relid);
+	return false;
+}
+
+/* Rises whenever something that was remembered about our relations may be stale. */
+uint64
+store_generation(void)
+{
+	return generation;
+}
+
+Oid
+store_relation_oid(const char *name)
+{
+	if (!OidIsValid(schema_oid))
+		schema_oid = get_namespace_oid("stent", false);
+	return get_relname_relid(name, schema_oid);
+}
+
+static Oid
+require_relation(const char *name)
+{
+	Oid oid = store_relation_oid(name);
+
+	if (!OidIsValid(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"stent.%s\" does not exist", name),
+				 errhint("The extension is not installed in this database as this library expects; see CREATE EXTENSION stent and ALTER EXTENSION stent UPDATE.")));
+	return oid;
+}
+
+Oid
+store_oid(StoreTable which)
+{
+	if (!OidIsValid(table_oids[which]))
+		table_oids[which] = require_relation(table_names[which]);
+	return table_oids[which];
+}
+
+Oid
+store_index_oid(const char *name)
+{
+	return require_relation(name);
+}
+
+/* The role that owns the engine's tables. */
+Oid
+store_owner(void)
+{
+	HeapTuple tuple;
+
+	if (OidIsValid(owner_oid))
+		return owner_oid;
+	archive_oid = require_relation("archive");
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(archive_oid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", archive_oid);
+	owner_oid = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner_oid;
+}
+
+int64
+store_next_id(void)
+{
+	if (!OidIsValid(sequence_oid))
+		sequence_oid = require_relation("id_seq");
+	return nextval_internal(sequence_oid, false);
+}
+
+int32
+store_next_small_id(void)
+{
+	if (!OidIsValid(small_sequence_oid))
+		small_sequence_oid = require_relation("small_id_seq");
+	return (int32) nextval_internal(small_sequence_oid, false);
+}
+
+Store *
+store_open(void)
+{
+	Store *store;
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "stent store",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	store = palloc0_object(Store);
+	store->cxt = cxt;
+	store->estate = CreateExecutorState();
+	MemoryContextSwitchTo(old);
+	return store;
+}
+
+static void
+table_open_parts(Store *store, StoreRel *table, Oid oid)
+{
+	MemoryContext old = MemoryContextSwitchTo(store->cxt);
+
+	table->rel = table_open(oid, RowExclusiveLock);
+	table->rri = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->rri, table->rel, 0, NULL, 0);
+	ExecOpenIndices(table->rri, false);
+	for (int i = 0; i < table->rri->ri_NumIndices; i++)
+		if (table->rri->ri_IndexRelationDescs[i]->rd_index->indisprimary)
+			table->pkey = table->rri->ri_IndexRelationDescs[i];
+	if (table->pkey == NULL)
+		elog(ERROR, "relation \"%s\" has no primary key", RelationGetRelationName(table->rel));
+	table->in = table_slot_create(table->rel, NULL);
+	table->out = table_slot_create(table->rel, NULL);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+table_close_parts(StoreRel *table)
+{
+	if (table->rel == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(table->in);
+	ExecDropSingleTupleTableSlot(table->out);
+	ExecCloseIndices(table->rri);
+	table_close(table->rel, NoLock);
+	memset(table, 0, sizeof(*table));
+}
+
+StoreRel *
+store_table(Store *store, StoreTable which)
+{
+	StoreRel *table = &store->table[which];
+
+	if (table->rel == NULL)
+		table_open_parts(store, table, store_oid(which));
+	return table;
+}
+
+/* The open archive partition, changed when the day changes. */
+StoreRel *
+store_leaf(Store *store, Oid leaf)
+{
+	StoreRel *table = &store->table[STORE_ARCHIVE_LEAF];
+
+	if (store->leaf != leaf)
+	{
+		table_close_parts(table);
+		table_open_parts(store, table, leaf);
+		store->leaf = leaf;
+	}
+	return table;
+}
+
+void
+store_close(Store *store)
+{
+	for (int i = 0; i < STORE_TABLES; i++)
+		table_close_parts(&store->table[i]);
+	FreeExecutorState(store->estate);
+	MemoryContextDelete(store->cxt);
+}
+
+static void
+fill_slot(TupleTableSlot *slot, Datum *values, bool *nulls)
+{
+	int n = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, n * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, n * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+}
+
+/* Insert one row and its index entries. */
+void
+store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls)
+{
+	fill_slot(table->in, values, nulls);
+	table_tuple_insert(table->rel, table->in, GetCurrentCommandId(true), 0, NULL);
+	compat_insert_index_tuples(table->rri, table->in, store->estate);
+	ResetPerTupleExprContext(store->estate);
+	ExecClearTuple(table->in);
+}
+
+/* Insert rows already placed in slots, as COPY does. */
+void
+store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n)
+{
+	table_multi_insert(table->rel, slots, n, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		compat_insert_index_tuples(table->rri, slots[i], store->estate);
+		ResetPerTupleExprContext(store->estate);
+	}
+}
+
+/*
+ * Find one row by a prefix of the primary key. It is left in table->out, whose
+ * pin the caller gives up by clearing or reusing the slot.
+ */
+bool
+store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys)
+{
+	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, snapshot, nkeys);
+	bool found;
+
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, table->out);
+	index_endscan(scan);
+	return found;
+}
+
+bool
+store_find_id(StoreRel *table, Snapshot snapshot, int64 id)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	return store_find(table, snapshot, &key, 1);
+}
+
+/*
+ * Replace the row at tid. The caller owns it, so anything but success is a
+ * broken invariant.
+ */
+void
+store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
+{
+	bool keys_changed;
+	TM_Result result;
+	ItemPointerData old = *tid;
+
+	fill_slot(table->in, values, nulls);
+	result = compat_tuple_update(table->rel, &old, table->in, &keys_changed);
+	if (result != TM_Ok)
+		elog(ERROR, "row of \"%s\" changed under its owner (%d)",
+			 RelationGetRelationName(table->rel), (int) result);
+	if (keys_changed)
+		compat_insert_index_tuples(table->rri, table->in, store->estate);
+	ResetPerTupleExprContext(store->estate);
+	ExecClearTuple(table->in);
+}
+
+/*
+ * Delete the row at tid. Without wait this is SKIP LOCKED: TM_BeingModified or
+ * TM_Deleted tell that somebody else was first.
+ */
+TM_Result
+store_delete(StoreRel *table, ItemPointer tid, bool wait)
+{
+	TM_FailureData tmfd;
+
+	return table_tuple_delete(table->rel, tid, GetCurrentCommandId(true),
+							  GetActiveSnapshot(), InvalidSnapshot, wait, &tmfd, false);
+}
+
+/* Delete the row just found, which the caller owns. */
+void
+store_delete_found(StoreRel *table)
+{
+	TM_Result result = store_delete(table, &table->out->tts_tid, true);
+
+	if (result != TM_Ok)
+		elog(ERROR, "row of \"%s\" changed under its owner (%d)",
+			 RelationGetRelationName(table->rel), (int) result);
+}
+
+/*
+ * Become the extension's owner for SQL on private tables, with nothing of the
+ * caller's search_path; connects to SPI.
+ */
+void
+cold_begin(ColdSql *cold)
+{
+	GetUserIdAndSecContext(&cold->user, &cold->sec_context);
+	SetUserIdAndSecContext(store_owner(), cold->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	cold->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+cold_end(ColdSql *cold)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	AtEOXact_GUC(false, cold->guc_level);
+	SetUserIdAndSecContext(cold->user, cold->sec_context);
+}

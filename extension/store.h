@@ -1,0 +1,168 @@
+/*
+ * store.h
+ *	  Direct access to the tables of the engine.
+ *
+ * The column numbers follow sql/parts/20_tables.sql. A Store lives no longer
+ * than the statement that opened it; relation locks stay until commit, as with
+ * any SQL statement.
+ */
+#ifndef STENT_STORE_H
+#define STENT_STORE_H
+
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "access/tableam.h"
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+
+/* ids start at 1, and no task lived before the calendar */
+#define NO_ID ((int64) 0)
+#define NO_TIME ((Timestamp) DT_NOBEGIN)
+
+typedef enum StoreTable
+{
+	STORE_TASK,
+	STORE_READY,
+	STORE_DUE,
+	STORE_PAYLOAD,
+	STORE_FUNCTION,
+	STORE_LANE,
+	STORE_POLICY,
+	STORE_ATTEMPT,
+	STORE_DEDUP,
+	STORE_DEAD_LETTER,
+	STORE_COUNTER,
+	STORE_CONTEXT,
+	STORE_ARCHIVE_LEAF, /* the partition that takes what finishes now */
+	STORE_TABLES
+} StoreTable;
+
+enum TaskColumn
+{
+	TASK_ID = 1,
+	TASK_EXECUTION_ID,
+	TASK_CREATED_AT,
+	TASK_FUNCTION_ID,
+	TASK_LANE_ID,
+	TASK_POLICY_ID,
+	TASK_ATTEMPT,
+	TASK_REPLAYS,
+	TASK_LOST,
+	TASK_CRASHED,
+	TASK_PRIORITY,
+	TASK_STATE,
+	TASK_PARENT_ID,
+	TASK_DUE_AT,
+	TASK_DEADLINE,
+	TASK_POSITION,
+	TASK_TIMEOUT,
+	TASK_ARGS,
+	TASK_ARGS_REF,
+	TASK_HEADERS,
+	TASK_DEDUP_KEY,
+	TASK_COLUMNS = TASK_DEDUP_KEY
+};
+
+enum ArchiveColumn
+{
+	ARCHIVE_ID = 1,
+	ARCHIVE_EXECUTION_ID,
+	ARCHIVE_CREATED_AT,
+	ARCHIVE_FINISHED_AT,
+	ARCHIVE_FUNCTION_ID,
+	ARCHIVE_LANE_ID,
+	ARCHIVE_POLICY_ID,
+	ARCHIVE_ATTEMPT,
+	ARCHIVE_REPLAYS,
+	ARCHIVE_LOST,
+	ARCHIVE_CRASHED,
+	ARCHIVE_PRIORITY,
+	ARCHIVE_STATE,
+	ARCHIVE_PARENT_ID,
+	ARCHIVE_DUE_AT,
+	ARCHIVE_STARTED_AT,
+	ARCHIVE_DEADLINE,
+	ARCHIVE_TIMEOUT,
+	ARCHIVE_ARGS,
+	ARCHIVE_ARGS_REF,
+	ARCHIVE_HEADERS,
+	ARCHIVE_DEDUP_KEY,
+	ARCHIVE_RESULT,
+	ARCHIVE_RESULT_REF,
+	ARCHIVE_ERROR,
+	ARCHIVE_COLUMNS = ARCHIVE_ERROR
+};
+
+enum ReadyColumn
+{
+	READY_BUCKET = 1,
+	READY_POSITION,
+	READY_TASK_ID,
+	READY_COLUMNS = READY_TASK_ID
+};
+
+enum DueColumn
+{
+	DUE_AT = 1,
+	DUE_TASK_ID,
+	DUE_KIND,
+	DUE_BUCKET,
+	DUE_COLUMNS = DUE_BUCKET
+};
+
+/* One open table with what inserting into it and searching its key need. */
+typedef struct StoreRel
+{
+	Relation rel;
+	Relation pkey;
+	ResultRelInfo *rri;
+	TupleTableSlot *in;	 /* for inserts */
+	TupleTableSlot *out; /* for scans */
+} StoreRel;
+
+typedef struct Store
+{
+	MemoryContext cxt;
+	EState *estate;
+	StoreRel table[STORE_TABLES];
+	Oid leaf; /* relation open as STORE_ARCHIVE_LEAF */
+} Store;
+
+extern Store *store_open(void);
+extern void store_close(Store *store);
+extern StoreRel *store_table(Store *store, StoreTable which);
+extern StoreRel *store_leaf(Store *store, Oid leaf);
+extern void store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls);
+extern void store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n);
+extern bool store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys);
+extern bool store_find_id(StoreRel *table, Snapshot snapshot, int64 id);
+extern void store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls);
+extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
+extern void store_delete_found(StoreRel *table);
+
+extern Oid store_oid(StoreTable which);
+extern Oid store_index_oid(const char *name);
+extern Oid store_relation_oid(const char *name);
+extern Oid store_owner(void);
+extern bool store_is_ours(Oid relid);
+extern int64 store_next_id(void);
+extern int32 store_next_small_id(void);
+extern uint64 store_generation(void);
+extern void store_init(void);
+
+/* Cold paths: SQL as the extension's owner, with a fixed search_path. */
+typedef struct ColdSql
+{
+	Oid user;
+	int sec_context;
+	int guc_level;
+} ColdSql;
+
+extern void cold_begin(ColdSql *cold);
+extern void cold_end(ColdSql *cold);
+
+#endif

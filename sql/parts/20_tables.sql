@@ -1,0 +1,247 @@
+-- Storage. Private: only the extension reads or writes these tables, and their
+-- shapes may change with any release. docs/data-model.md draws them.
+--
+-- extension/store.h numbers the columns; a column added here is added there.
+
+-- Ids of tasks and values, and positions in the ready table. One sequence for
+-- all, so that a task ready at once needs a single number for id and position.
+CREATE SEQUENCE stent.id_seq AS bigint;
+CREATE SEQUENCE stent.small_id_seq AS integer;
+
+CREATE TABLE stent.function (
+    id integer NOT NULL,
+    name text NOT NULL,
+    handler text,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    tags text[] NOT NULL,
+    policy_id integer NOT NULL,
+    timeout interval,
+    max_duration interval,
+    version text,
+    registered boolean NOT NULL,
+    registered_at timestamp NOT NULL,
+    CONSTRAINT function_pkey PRIMARY KEY (id),
+    CONSTRAINT function_name_key UNIQUE (name)
+);
+COMMENT ON TABLE stent.function IS
+  'private: registered names; an unregistered one keeps its row while tasks or history refer to it';
+
+-- Lanes and policies are immutable and found by digest. Two open transactions
+-- may each add the same one: the twins mean the same and nobody waits.
+CREATE TABLE stent.lane (
+    id integer NOT NULL,
+    digest bigint NOT NULL,
+    role text NOT NULL,
+    function_id integer NOT NULL,
+    queue text NOT NULL,
+    tags text[] NOT NULL,
+    CONSTRAINT lane_pkey PRIMARY KEY (id)
+);
+CREATE INDEX lane_digest_idx ON stent.lane (digest);
+COMMENT ON TABLE stent.lane IS
+  'private: (role, function, queue, tag set); all ready tasks of a lane are equally claimable';
+
+CREATE TABLE stent.retry_policy (
+    id integer NOT NULL,
+    digest bigint NOT NULL,
+    policy jsonb NOT NULL,
+    CONSTRAINT retry_policy_pkey PRIMARY KEY (id)
+);
+CREATE INDEX retry_policy_digest_idx ON stent.retry_policy (digest);
+COMMENT ON TABLE stent.retry_policy IS
+  'private: immutable retry policies, shared by the tasks that were dispatched with them';
+
+-- Values over about 1 kB are written here once and referenced from live and
+-- archived rows.
+CREATE TABLE stent.payload (
+    id bigint NOT NULL,
+    value jsonb NOT NULL,
+    CONSTRAINT payload_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE stent.payload IS 'private: large arguments and results';
+
+-- Live tasks only. state: s scheduled, b blocked, r ready, u running (leased),
+-- w waiting. position is null until the task leaves the position it was
+-- dispatched with (its id).
+CREATE TABLE stent.task (
+    id bigint NOT NULL,
+    execution_id bigint NOT NULL,
+    created_at timestamp NOT NULL,
+    function_id integer NOT NULL,
+    lane_id integer NOT NULL,
+    policy_id integer NOT NULL,
+    attempt smallint NOT NULL,
+    replays smallint NOT NULL,
+    lost smallint NOT NULL,
+    crashed smallint NOT NULL,
+    priority smallint NOT NULL,
+    state "char" NOT NULL,
+    parent_id bigint,
+    due_at timestamp,
+    deadline timestamp,
+    position bigint,
+    timeout interval,
+    args jsonb,
+    args_ref bigint,
+    headers jsonb,
+    dedup_key text,
+    CONSTRAINT task_pkey PRIMARY KEY (id),
+    CONSTRAINT task_priority_in_range CHECK (priority BETWEEN -100 AND 100),
+    CONSTRAINT task_state_is_live CHECK (state IN ('s', 'b', 'r', 'u', 'w'))
+);
+COMMENT ON TABLE stent.task IS 'private: live tasks';
+
+-- One entry per claimable task. bucket packs (role, priority, lane), see
+-- extension/ready.c. Deleting the entry is claiming the task.
+CREATE TABLE stent.ready (
+    bucket bigint NOT NULL,
+    position bigint NOT NULL,
+    task_id bigint NOT NULL,
+    CONSTRAINT ready_pkey PRIMARY KEY (bucket, position)
+);
+COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lane and age';
+
+-- What happens at a time. kind: r becomes ready, d reaches its deadline.
+CREATE TABLE stent.due (
+    due_at timestamp NOT NULL,
+    task_id bigint NOT NULL,
+    kind "char" NOT NULL,
+    bucket bigint NOT NULL,
+    CONSTRAINT due_pkey PRIMARY KEY (due_at, task_id, kind)
+);
+COMMENT ON TABLE stent.due IS 'private: delays, retries and deadlines by time';
+
+-- Finished tasks by the day they finished. state: c completed, f failed,
+-- t timed_out, x cancelled. Partitions are made at run time, never by this
+-- script, so that pg_dump carries their rows.
+CREATE TABLE stent.archive (
+    id bigint NOT NULL,
+    execution_id bigint NOT NULL,
+    created_at timestamp NOT NULL,
+    finished_at timestamp NOT NULL,
+    function_id integer NOT NULL,
+    lane_id integer NOT NULL,
+    policy_id integer NOT NULL,
+    attempt smallint NOT NULL,
+    replays smallint NOT NULL,
+    lost smallint NOT NULL,
+    crashed smallint NOT NULL,
+    priority smallint NOT NULL,
+    state "char" NOT NULL,
+    parent_id bigint,
+    due_at timestamp,
+    started_at timestamp,
+    deadline timestamp,
+    timeout interval,
+    args jsonb,
+    args_ref bigint,
+    headers jsonb,
+    dedup_key text,
+    result jsonb,
+    result_ref bigint,
+    error jsonb,
+    CONSTRAINT archive_pkey PRIMARY KEY (id, finished_at)
+) PARTITION BY RANGE (finished_at);
+COMMENT ON TABLE stent.archive IS 'private: finished tasks, one partition a day';
+
+-- Archived rows that outlive their partition because their execution lives.
+CREATE TABLE stent.archive_kept (
+    LIKE stent.archive,
+    CONSTRAINT archive_kept_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE stent.archive_kept IS
+  'private: finished tasks of live executions whose partition was dropped';
+
+CREATE TABLE stent.dead_letter (
+    LIKE stent.archive,
+    CONSTRAINT dead_letter_pkey PRIMARY KEY (id)
+);
+CREATE INDEX dead_letter_finished_at_idx ON stent.dead_letter (finished_at);
+COMMENT ON TABLE stent.dead_letter IS 'private: failed tasks kept for replay; a task is here or in the archive, never in both';
+
+-- One row a failed attempt; successful attempts leave none.
+CREATE TABLE stent.attempt (
+    task_id bigint NOT NULL,
+    replay smallint NOT NULL,
+    attempt smallint NOT NULL,
+    started_at timestamp,
+    finished_at timestamp NOT NULL,
+    error jsonb NOT NULL,
+    CONSTRAINT attempt_pkey PRIMARY KEY (task_id, replay, attempt)
+);
+COMMENT ON TABLE stent.attempt IS 'private: failed attempts and their errors';
+
+-- Live deduplication keys; the row goes with its task.
+CREATE TABLE stent.dedup (
+    role text NOT NULL,
+    function_id integer NOT NULL,
+    key text NOT NULL,
+    task_id bigint NOT NULL,
+    CONSTRAINT dedup_pkey PRIMARY KEY (function_id, key, role)
+);
+COMMENT ON TABLE stent.dedup IS 'private: dedup keys of live tasks';
+
+-- Remembered points of orchestrators. state: w waiting, c completed, f failed.
+CREATE TABLE stent.step (
+    task_id bigint NOT NULL,
+    position integer NOT NULL,
+    name text,
+    kind text NOT NULL,
+    function_id integer,
+    args_digest bytea,
+    state "char" NOT NULL,
+    child_id bigint,
+    created_at timestamp NOT NULL,
+    finished_at timestamp,
+    result jsonb,
+    result_ref bigint,
+    error jsonb,
+    CONSTRAINT step_pkey PRIMARY KEY (task_id, position)
+);
+COMMENT ON TABLE stent.step IS 'private: remembered steps of orchestrators';
+
+-- Execution-scoped counters, as deltas that are summed when read, and context.
+CREATE TABLE stent.counter (
+    id bigint NOT NULL,
+    execution_id bigint NOT NULL,
+    name text NOT NULL,
+    delta numeric NOT NULL,
+    CONSTRAINT counter_pkey PRIMARY KEY (id)
+);
+CREATE INDEX counter_execution_idx ON stent.counter (execution_id, name);
+COMMENT ON TABLE stent.counter IS 'private: deltas of execution counters';
+
+CREATE TABLE stent.context (
+    execution_id bigint NOT NULL,
+    key text NOT NULL,
+    value jsonb NOT NULL,
+    CONSTRAINT context_pkey PRIMARY KEY (execution_id, key)
+);
+COMMENT ON TABLE stent.context IS 'private: key-value context of executions';
+
+SELECT pg_catalog.pg_extension_config_dump('stent.id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.small_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.function', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.lane', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.retry_policy', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.payload', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.task', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.ready', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.due', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.archive', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.archive_kept', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.dead_letter', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.attempt', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.dedup', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.step', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.counter', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.context', '');
+
+-- Hot tables turn over completely: vacuum them by count, not by share.
+ALTER TABLE stent.task SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+ALTER TABLE stent.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+ALTER TABLE stent.due SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);

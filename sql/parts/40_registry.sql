@@ -1,0 +1,25 @@
+CREATE FUNCTION stent.register(
+    name text,
+    handler regprocedure DEFAULT NULL,
+    queue text DEFAULT 'default',
+    priority integer DEFAULT 0,
+    tags text[] DEFAULT '{}',
+    max_concurrent integer DEFAULT NULL,
+    rate_limit integer DEFAULT NULL,
+    rate_interval interval DEFAULT NULL,
+    retry jsonb DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    max_duration interval DEFAULT NULL,
+    cached boolean DEFAULT false,
+    cache_ttl interval DEFAULT NULL,
+    idempotent boolean DEFAULT false,
+    version text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_register';
+COMMENT ON FUNCTION stent.register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text) IS
+  'registers a function, or replaces it: tasks dispatched before keep their queue, priority, tags, retry policy and timeout and run the new handler. handler: f(), f(jsonb) or one with named parameters; NULL means run by external workers. Names have 1 to 200 bytes, priority is -100 to 100. 42883, 42P13 or 0A000 for a handler that cannot serve';
+
+CREATE FUNCTION stent.unregister(name text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_unregister';
+COMMENT ON FUNCTION stent.unregister(text) IS
+  'refuses further dispatches of the function; tasks already dispatched still run. 42704 if it is not registered';

@@ -1,0 +1,39 @@
+CREATE FUNCTION stent.dispatch(
+    function text,
+    args jsonb DEFAULT '{}',
+    queue text DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    run_at timestamp DEFAULT NULL,
+    max_duration interval DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    retry jsonb DEFAULT NULL,
+    dedup_key text DEFAULT NULL,
+    on_duplicate text DEFAULT 'join',
+    idempotency_key text DEFAULT NULL,
+    concurrency_key text DEFAULT NULL,
+    headers jsonb DEFAULT NULL,
+    counters jsonb DEFAULT NULL,
+    context jsonb DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_dispatch';
+COMMENT ON FUNCTION stent.dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb) IS
+  'starts an execution of a registered function in the caller''s transaction and returns its id. Options left NULL come from the registration. dedup_key: a live task with the same (role, function, key) decides by on_duplicate: join (returns its id), replace (its args and due time, if not started: ST008), error (23505)';
+
+CREATE FUNCTION stent.dispatch_many(
+    function text,
+    args jsonb[],
+    queue text DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    run_at timestamp DEFAULT NULL,
+    max_duration interval DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    retry jsonb DEFAULT NULL,
+    headers jsonb DEFAULT NULL)
+RETURNS SETOF bigint
+LANGUAGE c VOLATILE ROWS 1000 AS 'MODULE_PATHNAME', 'stent_dispatch_many';
+COMMENT ON FUNCTION stent.dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb) IS
+  'starts one execution per array element and returns the ids in order; all or none. A NULL element is 22004 and names its 0-based index';

@@ -1,0 +1,41 @@
+CREATE FUNCTION stent.replay(id bigint, queue text DEFAULT NULL, reset_retries boolean DEFAULT true)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_replay';
+COMMENT ON FUNCTION stent.replay(bigint, text, boolean) IS
+  'makes a dead letter a ready task again, under the same id, and returns that id. With reset_retries its attempts count from 1, else it has one attempt. Its max_duration starts anew. P0002 for an id that is not a dead letter of yours';
+
+CREATE FUNCTION stent.discard(id bigint) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_discard';
+COMMENT ON FUNCTION stent.discard(bigint) IS
+  'gives up a dead letter: it becomes history with state failed and goes with retention. false for a known task that is no dead letter, P0002 for an unknown id';
+
+CREATE FUNCTION stent.replay_many(
+    function text DEFAULT NULL,
+    error_code text DEFAULT NULL,
+    older_than interval DEFAULT NULL,
+    queue text DEFAULT NULL,
+    reset_retries boolean DEFAULT true,
+    max_tasks integer DEFAULT 1000)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_replay_many';
+COMMENT ON FUNCTION stent.replay_many(text, text, interval, text, boolean, integer) IS
+  'replays dead letters by function, error code (SQLSTATE, 2-character class or error name) and age, oldest first; returns how many. Dead letters locked by others are passed over';
+
+CREATE FUNCTION stent.discard_many(
+    function text DEFAULT NULL,
+    error_code text DEFAULT NULL,
+    older_than interval DEFAULT NULL,
+    max_tasks integer DEFAULT 1000)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_discard_many';
+COMMENT ON FUNCTION stent.discard_many(text, text, interval, integer) IS
+  'discards dead letters by function, error code and age, oldest first; returns how many';
+
+CREATE FUNCTION stent.purge_dead_letters(
+    older_than interval,
+    function text DEFAULT NULL,
+    error_code text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_purge_dead_letters';
+COMMENT ON FUNCTION stent.purge_dead_letters(interval, text, text) IS
+  'removes dead letters that died longer ago than older_than, with their history of attempts; returns how many. Nothing of them is kept';
