@@ -9,10 +9,10 @@
 PG_CONFIG ?= pg_config
 
 EXTENSION = extension/stent
-VERSION = 0.1.0
+STENT_VERSION = 0.1.0
 MODULE_big = stent
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c)))
-DATA_built = sql/stent--$(VERSION).sql
+DATA_built = sql/stent--$(STENT_VERSION).sql
 DATA = $(wildcard sql/stent--*--*.sql)
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -26,17 +26,17 @@ ifeq ($(FAULTS),1)
 FAULT_CPPFLAGS = -DSTENT_FAULTS
 endif
 
-EXTRA_CLEAN = sql/stent--$(VERSION).sql extension/errcodes_table.h results output_iso tmp_check log regression.diffs regression.out
+EXTRA_CLEAN = sql/stent--$(STENT_VERSION).sql extension/errcodes_table.h results output_iso tmp_check log regression.diffs regression.out
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Our warnings are errors; the server's headers are the server's business.
 override CPPFLAGS := -Iextension $(FAULT_CPPFLAGS) $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
-override CFLAGS += -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
+override CFLAGS += -O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
 
-sql/stent--$(VERSION).sql: $(sort $(wildcard sql/parts/*.sql))
-	{ echo '\echo Use "CREATE EXTENSION stent" to load this file. \quit'; cat $^; } > $@
+sql/stent--$(STENT_VERSION).sql: $(sort $(wildcard sql/parts/*.sql))
+	cat $^ > $@
 
 # SQLSTATEs and condition names, from the list of the server we build for.
 extension/errcodes_table.h: $(shell $(PG_CONFIG) --sharedir)/errcodes.txt

@@ -8,6 +8,11 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+#include <limits.h>
+#include <math.h>
+
+#include "common/int.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -254,16 +259,16 @@ Datum
 stent_duration(PG_FUNCTION_ARGS)
 {
 	Interval *result = palloc0_object(Interval);
-	char *text;
+	char *given;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("duration must not be null")));
-	text = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!duration_parse(text, result))
+	given = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!duration_parse(given, result))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
-				 errmsg("invalid duration: \"%s\"", text),
+				 errmsg("invalid duration: \"%s\"", given),
 				 errhint("Write numbers with units s, m, h, d or w and no blanks between, such as 30s, 1h30m or 1.5h.")));
 	PG_RETURN_INTERVAL_P(result);
 }

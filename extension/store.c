@@ -352,8 +352,15 @@ store_delete_found(StoreRel *table)
 void
 cold_begin(ColdSql *cold)
 {
-	GetUserIdAndSecContext(&cold->user, &cold->sec_context);
+	cold_begin_as_caller(cold);
 	SetUserIdAndSecContext(store_owner(), cold->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* The same with the caller's own rights. */
+void
+cold_begin_as_caller(ColdSql *cold)
+{
+	GetUserIdAndSecContext(&cold->user, &cold->sec_context);
 	cold->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);

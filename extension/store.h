@@ -163,6 +163,7 @@ typedef struct ColdSql
 } ColdSql;
 
 extern void cold_begin(ColdSql *cold);
+extern void cold_begin_as_caller(ColdSql *cold);
 extern void cold_end(ColdSql *cold);
 
 #endif

@@ -1,3 +1,5 @@
+\echo Use "CREATE EXTENSION stent" to load this file. \quit
+
 -- The schema itself belongs to the extension (stent.control names it); this
 -- section only says what it is.
 

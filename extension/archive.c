@@ -1,0 +1,243 @@
+/*
+ * archive.c
+ *	  Finished tasks, one partition a day, and large values.
+ *
+ * The hot path touches only the partition of today, found by its name. Making
+ * partitions and dropping them is SQL (sql/parts/85_maintenance.sql), done ahead
+ * of need: whoever runs tasks and sees tomorrow's partition missing makes a week.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "archive.h"
+#include "compat.h"
+#include "fault.h"
+#include "guc.h"
+
+/* Values larger than this are stored once and referenced. */
+#define PAYLOAD_INLINE_LIMIT 1000
+
+#define DAYS_AHEAD 7
+#define HOUSEKEEPING_INTERVAL (10 * USECS_PER_MINUTE)
+
+static int64 leaf_day = -1; /* day of the remembered leaf */
+static Oid leaf_oid;
+static uint64 leaf_generation;
+static int64 ahead_checked_day = -1; /* tomorrow's partition was seen on this day */
+static Timestamp next_housekeeping = DT_NOBEGIN;
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	/* a partition made by this transaction is gone with it */
+	if (event == XACT_EVENT_ABORT)
+		leaf_day = ahead_checked_day = -1;
+}
+
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		leaf_day = ahead_checked_day = -1;
+}
+
+void
+archive_init(void)
+{
+	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
+}
+
+/* Days since 2000-01-01. */
+static int64
+day_of(Timestamp moment)
+{
+	int64 day = moment / USECS_PER_DAY;
+
+	return moment < 0 && moment % USECS_PER_DAY != 0 ? day - 1 : day;
+}
+
+static Oid
+partition_of_day(int64 day)
+{
+	int year;
+	int month;
+	int mday;
+	Oid oid;
+
+	j2date((int) (day + POSTGRES_EPOCH_JDATE), &year, &month, &mday);
+	oid = store_relation_oid(psprintf("archive_p%04d%02d%02d", year, month, mday));
+	if (OidIsValid(oid) &&
+		(!get_rel_relispartition(oid) ||
+		 get_partition_parent(oid, true) != store_relation_oid("archive")))
+		return InvalidOid;
+	return oid;
+}
+
+/* The partition that takes what finishes at this moment, or InvalidOid. */
+static Oid
+leaf_for(Timestamp moment)
+{
+	int64 day = day_of(moment);
+
+	if (day == leaf_day && leaf_generation == store_generation())
+		return leaf_oid;
+	/* so that a change of the archive is noticed: its oid must be remembered */
+	(void) store_owner();
+	leaf_oid = partition_of_day(day);
+	leaf_generation = store_generation();
+	leaf_day = OidIsValid(leaf_oid) ? day : -1;
+	return leaf_oid;
+}
+
+/* Whether there is a partition for what finished at this moment. */
+bool
+archive_covers(Timestamp moment)
+{
+	return OidIsValid(leaf_for(moment));
+}
+
+static void
+call_cold(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	ColdSql cold;
+
+	cold_begin(&cold);
+	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "SPI failed: %s", sql);
+	cold_end(&cold);
+}
+
+/* Make the missing partitions from this day on. Waits for others doing the same. */
+void
+archive_make_partitions(Timestamp moment)
+{
+	Oid types[2] = {DATEOID, DATEOID};
+	Datum values[2];
+	int64 day = day_of(moment);
+
+	values[0] = DateADTGetDatum((DateADT) day);
+	values[1] = DateADTGetDatum((DateADT) (day + DAYS_AHEAD));
+	call_cold("SELECT stent._add_partitions($1, $2)", 2, types, values);
+	leaf_day = -1;
+	CommandCounterIncrement();
+}
+
+/* Whether tomorrow's partition is missing or retention may have something to drop. */
+bool
+archive_housekeeping_due(Timestamp moment)
+{
+	int64 day = day_of(moment);
+
+	if (ahead_checked_day != day)
+	{
+		if (!OidIsValid(partition_of_day(day + 1)))
+			return true;
+		ahead_checked_day = day;
+	}
+	return guc_retention_us() >= 0 &&
+		   (moment >= next_housekeeping || moment < next_housekeeping - HOUSEKEEPING_INTERVAL);
+}
+
+/*
+ * Make partitions ahead and drop those past retention. Only called where the
+ * transaction is about to commit; never waits for anyone: what is locked now is
+ * left for the next time.
+ */
+void
+archive_housekeeping(Timestamp moment)
+{
+	Oid types[1] = {TIMESTAMPOID};
+	Datum values[1];
+
+	next_housekeeping = moment + HOUSEKEEPING_INTERVAL;
+	(void) store_owner();
+	if (!ConditionalLockRelationOid(store_relation_oid("archive"), ShareUpdateExclusiveLock))
+		return;
+	if (!OidIsValid(partition_of_day(day_of(moment) + 1)))
+		archive_make_partitions(moment);
+	if (guc_retention_us() < 0)
+		return;
+	values[0] = TimestampGetDatum(moment - guc_retention_us());
+	call_cold("SELECT stent._retire($1)", 1, types, values);
+}
+
+/* Store a finished task. */
+void
+archive_insert(Store *store, const Task *task)
+{
+	Datum values[ARCHIVE_COLUMNS];
+	bool nulls[ARCHIVE_COLUMNS];
+	Oid leaf = leaf_for(task->finished_at);
+
+	if (!OidIsValid(leaf))
+	{
+		archive_make_partitions(task->finished_at);
+		leaf = leaf_for(task->finished_at);
+		if (!OidIsValid(leaf))
+			elog(ERROR, "archive has no partition for the present day");
+	}
+	task_archive_values(task, values, nulls);
+	store_insert(store, store_leaf(store, leaf), values, nulls);
+}
+
+void
+dead_letter_insert(Store *store, const Task *task)
+{
+	Datum values[ARCHIVE_COLUMNS];
+	bool nulls[ARCHIVE_COLUMNS];
+
+	task_archive_values(task, values, nulls);
+	store_insert(store, store_table(store, STORE_DEAD_LETTER), values, nulls);
+}
+
+int64
+payload_insert(Store *store, Jsonb *value)
+{
+	Datum values[2];
+	bool nulls[2] = {0};
+	int64 id = store_next_id();
+
+	values[0] = Int64GetDatum(id);
+	values[1] = JsonbPGetDatum(value);
+	store_insert(store, store_table(store, STORE_PAYLOAD), values, nulls);
+	return id;
+}
+
+Jsonb *
+payload_get(Store *store, int64 ref)
+{
+	StoreRel *table = store_table(store, STORE_PAYLOAD);
+	bool isnull;
+	Jsonb *value;
+
+	if (!store_find_id(table, GetActiveSnapshot(), ref))
+		elog(ERROR, "payload " INT64_FORMAT " does not exist", ref);
+	value = DatumGetJsonbPCopy(slot_getattr(table->out, 2, &isnull));
+	ExecClearTuple(table->out);
+	return value;
+}
+
+/* Store a large value once and leave a reference in its place. */
+void
+payload_place(Store *store, Jsonb **value, int64 *ref)
+{
+	*ref = NO_ID;
+	if (*value == NULL || VARSIZE(*value) <= PAYLOAD_INLINE_LIMIT)
+		return;
+	*ref = payload_insert(store, *value);
+	*value = NULL;
+}

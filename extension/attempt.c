@@ -1,0 +1,377 @@
+/*
+ * attempt.c
+ *	  One attempt at a task: its handler in a subtransaction.
+ *
+ * Many tasks share a commit, so whatever a handler could leave behind for the
+ * next one is undone here: settings and role (a GUC nest level around the
+ * subtransaction), temporary objects (dropped by their pg_depend rows), pending
+ * deferred constraints (checked inside the subtransaction, so that a violation is
+ * this task's error and not the commit's).
+ *
+ * A timeout cannot be swallowed: the timer raises query_canceled, and should an
+ * exception block catch that, the end of the block's subtransaction raises it
+ * again. A handler that returns all the same has failed.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+
+#include "archive.h"
+#include "attempt.h"
+#include "clock.h"
+#include "errors.h"
+#include "fault.h"
+#include "json.h"
+
+/* The task whose handler runs in this session now. */
+static Task *current_task;
+
+static TimeoutId timer;
+static bool timer_registered;
+static volatile sig_atomic_t timer_fired;
+static bool timer_armed; /* from arming until the handler's end is known */
+
+/* What deferrable constraints this database has. */
+static bool constraints_known;
+static bool has_initially_deferred;
+static bool has_initially_immediate;
+
+static void
+constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	constraints_known = false;
+}
+
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	/* somebody caught the cancellation of a timed-out attempt: cancel again */
+	if (event == SUBXACT_EVENT_ABORT_SUB && timer_armed && timer_fired)
+	{
+		QueryCancelPending = true;
+		InterruptPending = true;
+	}
+}
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+	{
+		current_task = NULL;
+		timer_armed = false;
+	}
+}
+
+void
+attempt_init(void)
+{
+	CacheRegisterSyscacheCallback(CONSTROID, constraints_changed, (Datum) 0);
+	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
+}
+
+const Task *
+attempt_task(void)
+{
+	return current_task;
+}
+
+/* Runs in a signal handler. */
+static void
+timer_expired(void)
+{
+	timer_fired = true;
+	QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+timer_start(int64 us)
+{
+	if (!timer_registered)
+	{
+		timer = RegisterTimeout(USER_TIMEOUT, timer_expired);
+		timer_registered = true;
+	}
+	timer_fired = false;
+	timer_armed = true;
+	enable_timeout_after(timer, (int) Min(Max((us + 999) / 1000, 1), INT_MAX));
+}
+
+/* After this no cancellation of ours is pending. */
+static void
+timer_stop(void)
+{
+	if (!timer_armed)
+		return;
+	disable_timeout(timer, false);
+	timer_armed = false;
+	if (timer_fired)
+		QueryCancelPending = false;
+}
+
+static void
+learn_constraints(void)
+{
+	Relation rel;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (constraints_known)
+		return;
+	has_initially_deferred = has_initially_immediate = false;
+	constraints_known = true;
+	rel = table_open(ConstraintRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (constraint->condeferrable && constraint->condeferred)
+			has_initially_deferred = true;
+		else if (constraint->condeferrable)
+			has_initially_immediate = true;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+static void
+set_all_constraints(bool deferred)
+{
+	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
+
+	stmt->constraints = NIL;
+	stmt->deferred = deferred;
+	AfterTriggerSetState(stmt);
+}
+
+/*
+ * Check what is deferred now, then put the modes back to what a transaction
+ * begins with. Where the database has both kinds that is not possible; modes are
+ * then all immediate.
+ */
+void
+attempt_settle_constraints(void)
+{
+	learn_constraints();
+	if (!has_initially_deferred && !has_initially_immediate)
+		return;
+	set_all_constraints(false);
+	if (has_initially_deferred && !has_initially_immediate)
+		set_all_constraints(true);
+}
+
+/*
+ * Drop the temporary objects that this subtransaction made: the dependencies of
+ * the temporary schema that carry its transaction ids. Those the session had
+ * before stay.
+ */
+static void
+drop_temporary_objects(void)
+{
+	TransactionId mine = GetCurrentTransactionIdIfAny();
+	Oid schema = LookupNamespaceNoError("pg_temp");
+	ObjectAddresses *made;
+	Relation rel;
+	SysScanDesc scan;
+	ScanKeyData keys[2];
+	HeapTuple tuple;
+
+	if (!OidIsValid(schema) || !TransactionIdIsValid(mine))
+		return;
+	CommandCounterIncrement();
+	made = new_object_addresses();
+	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(NamespaceRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(schema));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		ObjectAddress object;
+
+		if (!TransactionIdIsCurrentTransactionId(xmin) || TransactionIdPrecedes(xmin, mine))
+			continue;
+		ObjectAddressSubSet(object, depend->classid, depend->objid, depend->objsubid);
+		add_exact_object_address(&object, made);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	performMultipleDeletions(made, DROP_CASCADE,
+							 PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+	free_object_addresses(made);
+}
+
+/* Whether an error is the session's own cancellation, not one a handler raised. */
+static bool
+is_real_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		   strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+static ErrorData *
+timeout_error(const Task *task, const Interval *timeout)
+{
+	ErrorData *error = palloc0_object(ErrorData);
+
+	error->elevel = ERROR;
+	error->sqlerrcode = STENT_ERR_ATTEMPT_TIMEOUT;
+	error->message = psprintf("attempt exceeded its timeout of %s",
+							  DatumGetCString(DirectFunctionCall1(interval_out,
+																  IntervalPGetDatum(timeout))));
+	return error;
+}
+
+/* Learn how long the attempt may last, and what ends it. */
+static void
+set_time_limit(const Task *task, Attempt *attempt)
+{
+	attempt->limit_us = -1;
+	if (task->timeout != NULL)
+	{
+		attempt->limit_us = interval_us(task->timeout);
+		attempt->limit_end = ATTEMPT_TIMED_OUT;
+	}
+	if (task->deadline != NO_TIME)
+	{
+		int64 left = Max(task->deadline - clock_now(), 0);
+
+		if (attempt->limit_us < 0 || left < attempt->limit_us)
+		{
+			attempt->limit_us = left;
+			attempt->limit_end = ATTEMPT_PAST_DEADLINE;
+		}
+	}
+}
+
+/* The part that may fail. Everything it leaves behind is the subtransaction's. */
+static void
+call_handler(Store *store, Task *task, Attempt *attempt, MemoryContext outer)
+{
+	Function *function = function_by_id(store, task->function_id);
+	Handler *handler = function_handler(function);
+	Jsonb *args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
+	Jsonb *result;
+	MemoryContext old;
+
+	if (handler == NULL)
+		ereport(ERROR, (errcode(STENT_ERR_HANDLER_UNUSABLE),
+						errmsg("function \"%s\" has no handler any more", function->name),
+						errhint("It was registered again for external workers.")));
+	handler_check_args(handler, function->name, args);
+	result = handler_call(handler, args);
+	attempt_settle_constraints();
+	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
+		drop_temporary_objects();
+	if (result != NULL)
+	{
+		attempt->end = ATTEMPT_RESULT_TOO_LARGE;
+		json_check_size(result, "result");
+		attempt->end = ATTEMPT_FAILED;
+		old = MemoryContextSwitchTo(outer);
+		result = (Jsonb *) DatumGetPointer(PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(result))));
+		MemoryContextSwitchTo(old);
+	}
+	attempt->result = result;
+}
+
+/*
+ * Run the task's handler. On return the subtransaction is over, nothing of it is
+ * left in the session, and attempt says how it ended. A cancellation of the
+ * session itself goes through to the caller.
+ */
+void
+attempt_run(Store *store, Task *task, Attempt *attempt)
+{
+	MemoryContext outer = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int guc_level;
+	Oid user;
+	int sec_context;
+
+	memset(attempt, 0, sizeof(*attempt));
+	attempt->end = ATTEMPT_FAILED;
+	set_time_limit(task, attempt);
+	guc_level = NewGUCNestLevel();
+	GetUserIdAndSecContext(&user, &sec_context);
+	current_task = task;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(outer);
+	PG_TRY();
+	{
+		/*
+		 * Under SET SESSION AUTHORIZATION a handler could RESET it and become the
+		 * user who logged in; then it may change neither role nor session user.
+		 */
+		if (GetAuthenticatedUserId() != GetSessionUserId())
+			SetUserIdAndSecContext(user, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		if (attempt->limit_us >= 0)
+			timer_start(attempt->limit_us);
+		call_handler(store, task, attempt, outer);
+		timer_stop();
+		if (timer_fired && attempt->limit_us >= 0)
+			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("attempt took too long")));
+		SetUserIdAndSecContext(user, sec_context);
+		STENT_FAULT("run_before_release");
+		ReleaseCurrentSubTransaction();
+		attempt->end = ATTEMPT_SUCCEEDED;
+	}
+	PG_CATCH();
+	{
+		timer_stop();
+		MemoryContextSwitchTo(outer);
+		attempt->error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(outer);
+	CurrentResourceOwner = owner;
+	current_task = NULL;
+	AtEOXact_GUC(false, guc_level);
+
+	attempt->used_temp = (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0;
+	attempt->mixed_constraints = has_initially_deferred && has_initially_immediate;
+	if (attempt->error == NULL)
+		return;
+	if (attempt->limit_us >= 0 && timer_fired)
+	{
+		attempt->end = attempt->limit_end;
+		if (attempt->limit_end == ATTEMPT_TIMED_OUT)
+			attempt->error = timeout_error(task, task->timeout);
+	}
+	else if (is_real_cancel(attempt->error))
+		ReThrowError(attempt->error);
+}

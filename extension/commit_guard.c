@@ -1,0 +1,198 @@
+/*
+ * commit_guard.c
+ *	  Which task made a commit fail.
+ *
+ * Tasks that share a commit share its failure. The session remembers the tasks
+ * of the open transaction; when its commit fails, they become suspects, and a
+ * suspect runs alone. A task that is alone when the commit fails again is guilty:
+ * its next turn does not call the handler but records the failed attempt. What
+ * rolls back for any other reason (ROLLBACK, an error of the caller, a crash)
+ * makes nobody a suspect.
+ *
+ * The memory is the session's own; a session that ends forgets it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/elog.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "commit_guard.h"
+#include "errors.h"
+#include "fault.h"
+
+#define MESSAGE_LENGTH 512
+
+typedef struct Suspect
+{
+	int64 task_id; /* hash key */
+	bool guilty;
+	int code;
+	char message[MESSAGE_LENGTH];
+} Suspect;
+
+static int64 *members; /* tasks of the open transaction */
+static int n_members;
+static int max_members;
+static bool committing;
+static HTAB *suspects;
+
+/* the last error while committing */
+static int commit_code;
+static char commit_message[MESSAGE_LENGTH];
+static emit_log_hook_type next_log_hook;
+
+/* A task whose end is about to be committed with this transaction. */
+void
+commit_guard_add(int64 task_id)
+{
+	if (n_members == max_members)
+	{
+		max_members = Max(2 * max_members, 128);
+		if (members == NULL)
+			members = MemoryContextAlloc(TopMemoryContext, max_members * sizeof(int64));
+		else
+			members = repalloc(members, max_members * sizeof(int64));
+	}
+	members[n_members++] = task_id;
+}
+
+int
+commit_guard_count(void)
+{
+	return n_members;
+}
+
+static Suspect *
+enter(int64 task_id)
+{
+	Suspect *suspect;
+	bool found;
+
+	if (suspects == NULL)
+	{
+		HASHCTL ctl = {.keysize = sizeof(int64), .entrysize = sizeof(Suspect), .hcxt = TopMemoryContext};
+
+		suspects = hash_create("stent suspects", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	suspect = hash_search(suspects, &task_id, HASH_ENTER, &found);
+	if (!found)
+	{
+		suspect->guilty = false;
+		suspect->code = STENT_ERR_COMMIT_FAILED;
+		strlcpy(suspect->message, "the commit failed", MESSAGE_LENGTH);
+	}
+	return suspect;
+}
+
+/* The task must run alone next time. */
+void
+commit_guard_suspect(int64 task_id)
+{
+	(void) enter(task_id);
+}
+
+bool
+commit_guard_is_suspect(int64 task_id)
+{
+	return suspects != NULL && hash_search(suspects, &task_id, HASH_FIND, NULL) != NULL;
+}
+
+/* The error a guilty task is charged with, or NULL. */
+ErrorData *
+commit_guard_charge(int64 task_id)
+{
+	Suspect *suspect;
+	ErrorData *error;
+
+	if (suspects == NULL)
+		return NULL;
+	suspect = hash_search(suspects, &task_id, HASH_FIND, NULL);
+	if (suspect == NULL || !suspect->guilty)
+		return NULL;
+	error = palloc0_object(ErrorData);
+	error->elevel = ERROR;
+	error->sqlerrcode = suspect->code;
+	error->message = pstrdup(suspect->message);
+	error->detail = pstrdup("The attempt was undone because its transaction could not commit.");
+	return error;
+}
+
+static void
+failed_to_commit(void)
+{
+	for (int i = 0; i < n_members; i++)
+	{
+		Suspect *suspect = enter(members[i]);
+
+		if (n_members > 1)
+			continue;
+		suspect->guilty = true;
+		if (commit_code != 0)
+		{
+			suspect->code = commit_code;
+			strlcpy(suspect->message, commit_message, MESSAGE_LENGTH);
+		}
+	}
+}
+
+static void
+acquit(void)
+{
+	if (suspects == NULL)
+		return;
+	for (int i = 0; i < n_members; i++)
+		(void) hash_search(suspects, &members[i], HASH_REMOVE, NULL);
+}
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			committing = n_members > 0;
+			commit_code = 0;
+			STENT_FAULT("before_commit");
+			break;
+		case XACT_EVENT_COMMIT:
+			STENT_FAULT("after_commit");
+			acquit();
+			n_members = 0;
+			committing = false;
+			break;
+		case XACT_EVENT_ABORT:
+			if (committing)
+				failed_to_commit();
+			n_members = 0;
+			committing = false;
+			break;
+		case XACT_EVENT_PREPARE:
+			n_members = 0;
+			committing = false;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+note_error(ErrorData *error)
+{
+	if (committing && error->elevel >= ERROR)
+	{
+		commit_code = error->sqlerrcode;
+		strlcpy(commit_message, error->message ? error->message : "", MESSAGE_LENGTH);
+	}
+	if (next_log_hook)
+		next_log_hook(error);
+}
+
+void
+commit_guard_init(void)
+{
+	RegisterXactCallback(xact_ended, NULL);
+	next_log_hook = emit_log_hook;
+	emit_log_hook = note_error;
+}

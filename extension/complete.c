@@ -1,0 +1,89 @@
+/*
+ * complete.c
+ *	  The ends of an attempt: success, failure, deadline, giving back.
+ *
+ * All of them run in the transaction that took the task, outside the handler's
+ * subtransaction, so they share its commit and use its top transaction id.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+
+#include "clock.h"
+#include "complete.h"
+#include "errors.h"
+#include "fault.h"
+#include "intern.h"
+#include "json.h"
+#include "retry.h"
+
+/* The handler returned: archive the task with its result. */
+void
+complete_success(Store *store, Task *task, Jsonb *result)
+{
+	task->attempt++;
+	task->finished_at = clock_now();
+	task->result = result;
+	task_move(store, task, STATE_COMPLETED);
+}
+
+static void
+remember_attempt(Store *store, const Task *task, Timestamp finished_at, Jsonb *error)
+{
+	Datum values[6];
+	bool nulls[6] = {0};
+
+	values[0] = Int64GetDatum(task->id);
+	values[1] = Int16GetDatum(task->replays);
+	values[2] = Int16GetDatum(task->attempt);
+	values[3] = TimestampGetDatum(task->started_at);
+	nulls[3] = task->started_at == NO_TIME;
+	values[4] = TimestampGetDatum(finished_at);
+	values[5] = JsonbPGetDatum(error);
+	store_insert(store, store_table(store, STORE_ATTEMPT), values, nulls);
+}
+
+/*
+ * The attempt failed: retry by the policy stored with the task, or, when its
+ * attempts are spent, the policy does not want this error retried, or it is
+ * final, keep it as a dead letter.
+ */
+void
+complete_failure(Store *store, Task *task, ErrorData *error, bool final)
+{
+	const RetryPolicy *policy = policy_get(store, task->policy_id);
+	Timestamp now = clock_now();
+	bool retryable = !final && retry_allowed(policy, unpack_sql_state(error->sqlerrcode));
+	Jsonb *json = json_error(error, retryable);
+
+	task->attempt++;
+	remember_attempt(store, task, now, json);
+	STENT_FAULT("fail_after_attempt");
+	if (retryable && task->attempt < policy->max_attempts)
+	{
+		task->due_at = now + retry_delay_us(policy, task->attempt);
+		task_move(store, task, STATE_SCHEDULED);
+		return;
+	}
+	task->finished_at = now;
+	task->error = json;
+	task_move(store, task, STATE_FAILED);
+}
+
+/* The execution outlived its max_duration. */
+void
+complete_past_deadline(Store *store, Task *task)
+{
+	task->finished_at = clock_now();
+	task->error = json_error_parts(unpack_sql_state(STENT_ERR_TIMED_OUT),
+								   "execution exceeded its max_duration", NULL, NULL, NULL, false);
+	task_move(store, task, STATE_TIMED_OUT);
+}
+
+/* Undo the claim; the attempt is not counted. */
+void
+complete_give_back(Store *store, Task *task)
+{
+	task_move(store, task, STATE_READY);
+}

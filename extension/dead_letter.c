@@ -1,0 +1,374 @@
+/*
+ * dead_letter.c
+ *	  Replaying, discarding and purging tasks that failed for good.
+ *
+ * A task is in exactly one place: live, archive or dead letters. Replay moves it
+ * back to the live table under its own id, with its history of attempts kept;
+ * discard moves it to the archive, where retention finds it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "archive.h"
+#include "clock.h"
+#include "compat.h"
+#include "errors.h"
+#include "fault.h"
+#include "handler.h"
+#include "intern.h"
+#include "outcome.h"
+#include "registry.h"
+#include "task.h"
+
+/* Whoever may unregister functions sees and steers everybody's tasks. */
+static bool
+is_admin(void)
+{
+	Oid function = handler_lookup("stent.unregister(text)");
+
+	return OidIsValid(function) &&
+		   object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
+}
+
+/*
+ * Take a dead letter out of its table. NULL if there is none, or none of the
+ * caller's. Waits for a transaction that is doing the same.
+ */
+static Task *
+take_dead_letter(Store *store, int64 id, bool admin)
+{
+	StoreRel *table = store_table(store, STORE_DEAD_LETTER);
+	Task *task;
+
+	if (!store_find_id(table, GetActiveSnapshot(), id))
+		return NULL;
+	task = task_from_dead_letter(table->out);
+	ExecClearTuple(table->out);
+	if (!admin && strcmp(lane_get(store, task->lane_id)->role, GetUserNameFromId(GetUserId(), false)) != 0)
+		return NULL;
+	if (store_delete(table, &task->tid, true) != TM_Ok)
+		return NULL;
+	STENT_FAULT("dead_letter_after_take");
+	return task;
+}
+
+/* A live task must own its dedup key again. */
+static void
+own_dedup_key(const Task *task, const char *role)
+{
+	Oid types[4] = {TEXTOID, INT4OID, TEXTOID, INT8OID};
+	Datum values[4];
+	ColdSql cold;
+	bool inserted;
+
+	values[0] = CStringGetTextDatum(role);
+	values[1] = Int32GetDatum(task->function_id);
+	values[2] = CStringGetTextDatum(task->dedup_key);
+	values[3] = Int64GetDatum(task->id);
+	cold_begin(&cold);
+	if (SPI_execute_with_args("INSERT INTO stent.dedup (role, function_id, key, task_id) "
+							  "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+							  4, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "inserting a dedup key failed");
+	inserted = SPI_processed == 1;
+	cold_end(&cold);
+	if (!inserted)
+		ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
+						errmsg("task " INT64_FORMAT " cannot be replayed: another live task has dedup key \"%s\"",
+							   task->id, task->dedup_key),
+						errhint("Wait until that task has finished, or discard this dead letter.")));
+}
+
+static void
+replay(Store *store, Task *task, const char *queue, bool reset_retries)
+{
+	const Lane *lane = lane_get(store, task->lane_id);
+	Timestamp now = clock_now();
+
+	if (queue != NULL)
+		task->lane_id = lane_intern(store, lane->role, lane->function_id, queue, lane->tags);
+	if (task->dedup_key != NULL)
+		own_dedup_key(task, lane_get(store, task->lane_id)->role);
+	if (task->deadline != NO_TIME)
+		task->deadline += now - task->created_at;
+	task->due_at = NO_TIME;
+	task->replays++;
+	if (reset_retries)
+		task->attempt = task->lost = task->crashed = 0;
+	task->result = NULL;
+	task->error = NULL;
+	task_move(store, task, STATE_READY);
+}
+
+static void
+forget(int64 id, int64 ref)
+{
+	Oid types[2] = {INT8OID, INT8OID};
+	Datum values[2];
+	ColdSql cold;
+
+	values[0] = Int64GetDatum(id);
+	values[1] = Int64GetDatum(ref);
+	cold_begin(&cold);
+	if (SPI_execute_with_args("SELECT stent._forget(ARRAY[$1], ARRAY[$2])", 2, types, values, NULL, false, 0) < 0)
+		elog(ERROR, "forgetting a task failed");
+	cold_end(&cold);
+}
+
+static void
+discard(Store *store, Task *task)
+{
+	/* past retention there is no partition, and nothing to keep */
+	if (archive_covers(task->finished_at))
+		archive_insert(store, task);
+	else
+		forget(task->id, task->args_ref);
+}
+
+static char *
+optional_text(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+static void
+need(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what)));
+}
+
+static char *
+queue_option(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : check_name(PG_GETARG_TEXT_PP(arg), "queue");
+}
+
+PG_FUNCTION_INFO_V1(stent_replay);
+Datum
+stent_replay(PG_FUNCTION_ARGS)
+{
+	Store *store;
+	Task *task;
+	int64 id;
+	char *queue;
+
+	need(fcinfo, 0, "id");
+	need(fcinfo, 2, "reset_retries");
+	id = PG_GETARG_INT64(0);
+	queue = queue_option(fcinfo, 1);
+	store = store_open();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	task = take_dead_letter(store, id, is_admin());
+	if (task == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("task " INT64_FORMAT " is not a dead letter", id),
+						errhint("See the view stent.dead_letters.")));
+	replay(store, task, queue, PG_GETARG_BOOL(2));
+	PopActiveSnapshot();
+	store_close(store);
+	PG_RETURN_INT64(id);
+}
+
+PG_FUNCTION_INFO_V1(stent_discard);
+Datum
+stent_discard(PG_FUNCTION_ARGS)
+{
+	Store *store;
+	Task *task;
+	int64 id;
+
+	need(fcinfo, 0, "id");
+	id = PG_GETARG_INT64(0);
+	store = store_open();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	task = take_dead_letter(store, id, is_admin());
+	if (task != NULL)
+		discard(store, task);
+	PopActiveSnapshot();
+	store_close(store);
+	if (task == NULL)
+	{
+		Oid types[1] = {INT8OID};
+		Datum values[1] = {Int64GetDatum(id)};
+		ColdSql cold;
+
+		cold_begin_as_caller(&cold);
+		if (SPI_execute_with_args("SELECT FROM stent.tasks WHERE id = $1", 1, types, values, NULL, true, 1) !=
+			SPI_OK_SELECT)
+			elog(ERROR, "looking for a task failed");
+		if (SPI_processed == 0)
+			unknown_task(id);
+		cold_end(&cold);
+	}
+	PG_RETURN_BOOL(task != NULL);
+}
+
+/* The filters of the bulk forms. */
+typedef struct Filter
+{
+	FunctionCallInfo fcinfo;
+	int function;
+	int code;
+	int older_than;
+	int max; /* -1: all */
+} Filter;
+
+/*
+ * The ids that a bulk form is about, oldest first, locked; those locked by others
+ * are passed over.
+ */
+static int64 *
+matching_ids(const Filter *filter, Store *store, uint64 *n)
+{
+	FunctionCallInfo fcinfo = filter->fcinfo;
+	Oid types[5] = {TEXTOID, TEXTOID, TIMESTAMPOID, TEXTOID, INT8OID};
+	Datum values[5] = {0};
+	char nulls[6] = "nnnnn";
+	MemoryContext cxt = CurrentMemoryContext;
+	ColdSql cold;
+	int64 *ids;
+
+	if (!PG_ARGISNULL(filter->function))
+	{
+		values[0] = CStringGetTextDatum(
+			function_by_name(store, optional_text(fcinfo, filter->function))->name);
+		nulls[0] = ' ';
+	}
+	if (!PG_ARGISNULL(filter->code))
+	{
+		values[1] = PG_GETARG_DATUM(filter->code);
+		nulls[1] = ' ';
+	}
+	if (!PG_ARGISNULL(filter->older_than))
+	{
+		Interval *age = PG_GETARG_INTERVAL_P(filter->older_than);
+
+		interval_not_negative(age, "older_than");
+		values[2] = DirectFunctionCall2(timestamp_mi_interval, TimestampGetDatum(clock_now()),
+										IntervalPGetDatum(age));
+		nulls[2] = ' ';
+	}
+	if (!is_admin())
+	{
+		values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+		nulls[3] = ' ';
+	}
+	if (filter->max >= 0)
+	{
+		need(fcinfo, filter->max, "max_tasks");
+		if (PG_GETARG_INT32(filter->max) <= 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("max_tasks must be positive, not %d", PG_GETARG_INT32(filter->max)),
+							errhint("1000 is the default.")));
+		values[4] = Int64GetDatum(PG_GETARG_INT32(filter->max));
+		nulls[4] = ' ';
+	}
+
+	cold_begin(&cold);
+	if (SPI_execute_with_args(
+			"SELECT d.id FROM stent.dead_letter d JOIN stent.function f ON f.id = d.function_id "
+			"JOIN stent.lane l ON l.id = d.lane_id "
+			"WHERE ($1 IS NULL OR f.name = $1) "
+			"AND ($2 IS NULL OR d.error ->> 'code' = $2 OR (length($2) = 2 AND left(d.error ->> 'code', 2) = $2)) "
+			"AND ($3 IS NULL OR d.finished_at < $3) "
+			"AND ($4 IS NULL OR l.role = $4) "
+			"ORDER BY d.finished_at, d.id LIMIT $5 FOR UPDATE OF d SKIP LOCKED",
+			5, types, values, nulls, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "looking for dead letters failed");
+	*n = SPI_processed;
+	ids = MemoryContextAlloc(cxt, Max(*n, 1) * sizeof(int64));
+	for (uint64 i = 0; i < *n; i++)
+	{
+		bool isnull;
+
+		ids[i] = DatumGetInt64(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	cold_end(&cold);
+	return ids;
+}
+
+typedef enum BulkAction
+{
+	BULK_REPLAY,
+	BULK_DISCARD,
+	BULK_PURGE
+} BulkAction;
+
+static int64
+bulk(const Filter *filter, BulkAction action, const char *queue, bool reset_retries)
+{
+	Store *store = store_open();
+	MemoryContext cxt =
+		AllocSetContextCreate(CurrentMemoryContext, "stent bulk", ALLOCSET_DEFAULT_SIZES);
+	uint64 n;
+	int64 *ids = matching_ids(filter, store, &n);
+	int64 done = 0;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+		Task *task;
+
+		CHECK_FOR_INTERRUPTS();
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		task = take_dead_letter(store, ids[i], true);
+		if (task != NULL)
+		{
+			done++;
+			if (action == BULK_REPLAY)
+				replay(store, task, queue, reset_retries);
+			else if (action == BULK_DISCARD)
+				discard(store, task);
+			else
+				forget(task->id, task->args_ref);
+		}
+		PopActiveSnapshot();
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(cxt);
+	}
+	store_close(store);
+	return done;
+}
+
+PG_FUNCTION_INFO_V1(stent_replay_many);
+Datum
+stent_replay_many(PG_FUNCTION_ARGS)
+{
+	Filter filter = {fcinfo, 0, 1, 2, 5};
+
+	need(fcinfo, 4, "reset_retries");
+	PG_RETURN_INT64(bulk(&filter, BULK_REPLAY, queue_option(fcinfo, 3), PG_GETARG_BOOL(4)));
+}
+
+PG_FUNCTION_INFO_V1(stent_discard_many);
+Datum
+stent_discard_many(PG_FUNCTION_ARGS)
+{
+	Filter filter = {fcinfo, 0, 1, 2, 3};
+
+	PG_RETURN_INT64(bulk(&filter, BULK_DISCARD, NULL, false));
+}
+
+PG_FUNCTION_INFO_V1(stent_purge_dead_letters);
+Datum
+stent_purge_dead_letters(PG_FUNCTION_ARGS)
+{
+	Filter filter = {fcinfo, 1, 2, 0, -1};
+
+	need(fcinfo, 0, "older_than");
+	PG_RETURN_INT64(bulk(&filter, BULK_PURGE, NULL, false));
+}

@@ -1,0 +1,157 @@
+/*
+ * due.c
+ *	  The due index: delays, retries and deadlines, by time.
+ *
+ * Whoever claims next promotes what has come due, in bounded batches, so nothing
+ * depends on one process being alive. An entry is looked at first (peek) and
+ * taken by deleting it, without waiting: what another session holds is its to
+ * finish.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/xact.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "due.h"
+#include "fault.h"
+#include "intern.h"
+#include "json.h"
+#include "ready.h"
+#include "errors.h"
+#include "complete.h"
+
+void
+due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket)
+{
+	Datum values[DUE_COLUMNS];
+	bool nulls[DUE_COLUMNS] = {0};
+
+	values[DUE_AT - 1] = TimestampGetDatum(due_at);
+	values[DUE_TASK_ID - 1] = Int64GetDatum(task_id);
+	values[DUE_KIND - 1] = CharGetDatum(kind);
+	values[DUE_BUCKET - 1] = Int64GetDatum(bucket);
+	store_insert(store, store_table(store, STORE_DUE), values, nulls);
+}
+
+/* Take a known entry; false if it is gone or taken. */
+bool
+due_take(Store *store, Timestamp due_at, int64 task_id, char kind)
+{
+	StoreRel *table = store_table(store, STORE_DUE);
+	ScanKeyData keys[3];
+	bool taken;
+
+	ScanKeyInit(&keys[0], DUE_AT, BTEqualStrategyNumber, F_TIMESTAMP_EQ, TimestampGetDatum(due_at));
+	ScanKeyInit(&keys[1], DUE_TASK_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task_id));
+	ScanKeyInit(&keys[2], DUE_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
+	if (!store_find(table, GetActiveSnapshot(), keys, 3))
+		return false;
+	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
+	ExecClearTuple(table->out);
+	return taken;
+}
+
+/* Look at up to max entries due in [from, now], earliest first. */
+int
+due_peek(Store *store, Timestamp from, Timestamp now, DueEntry *entries, int max)
+{
+	StoreRel *table = store_table(store, STORE_DUE);
+	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 2);
+	ScanKeyData keys[2];
+	int n = 0;
+
+	ScanKeyInit(&keys[0], DUE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
+				TimestampGetDatum(from));
+	ScanKeyInit(&keys[1], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE, TimestampGetDatum(now));
+	index_rescan(scan, keys, 2, NULL, 0);
+	while (n < max && index_getnext_slot(scan, ForwardScanDirection, table->out))
+	{
+		bool isnull;
+		DueEntry *entry = &entries[n++];
+
+		entry->due_at = DatumGetTimestamp(slot_getattr(table->out, DUE_AT, &isnull));
+		entry->task_id = DatumGetInt64(slot_getattr(table->out, DUE_TASK_ID, &isnull));
+		entry->kind = DatumGetChar(slot_getattr(table->out, DUE_KIND, &isnull));
+		entry->bucket = DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull));
+		entry->tid = table->out->tts_tid;
+	}
+	index_endscan(scan);
+	ExecClearTuple(table->out);
+	return n;
+}
+
+/*
+ * A task whose deadline has come and that nobody runs: take it and time it out.
+ * A running one is judged by whoever runs it; the entry stays for later.
+ */
+static bool
+expire(Store *store, const DueEntry *entry)
+{
+	Task *task = task_find_live(store, entry->task_id);
+	bool taken = false;
+
+	if (task == NULL)
+		return false;
+	if (task->state == STATE_READY)
+		taken = ready_take(store,
+						   ready_bucket(lane_get(store, task->lane_id)->role, task->priority,
+										task->lane_id),
+						   task_position(task));
+	else if (task->state == STATE_SCHEDULED)
+		taken = due_take(store, task->due_at, task->id, DUE_READY);
+	if (!taken)
+		return false;
+	complete_past_deadline(store, task);
+	return true;
+}
+
+/* Take one task out of its delay; false if somebody else has it. */
+bool
+due_promote_one(Store *store, const DueEntry *entry)
+{
+	ItemPointerData tid = entry->tid;
+	Task *task;
+
+	if (entry->kind == DUE_DEADLINE)
+		return expire(store, entry);
+	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
+		return false;
+	STENT_FAULT("promote_after_take");
+	task = task_find_live(store, entry->task_id);
+	if (task == NULL || task->state != STATE_SCHEDULED)
+		elog(ERROR, "due entry of task " INT64_FORMAT " has no scheduled task", entry->task_id);
+	task_move(store, task, STATE_READY);
+	return true;
+}
+
+/*
+ * Promote up to max entries that have come due, passing over those that others
+ * hold. Returns how many were acted on; the caller advances its command id.
+ */
+int
+due_promote(Store *store, Timestamp now, int max)
+{
+	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
+	Timestamp from = NO_TIME;
+	int done = 0;
+	int n;
+
+	do
+	{
+		n = due_peek(store, from, now, entries, DUE_BATCH);
+		for (int i = 0; i < n && done < max; i++)
+			done += due_promote_one(store, &entries[i]);
+		if (n == DUE_BATCH)
+		{
+			/* everything at one moment is held: the next pass would see it again */
+			if (entries[n - 1].due_at == from)
+				break;
+			from = entries[n - 1].due_at;
+		}
+	} while (n == DUE_BATCH && done < max);
+	pfree(entries);
+	return done;
+}

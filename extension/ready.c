@@ -1,0 +1,137 @@
+/*
+ * ready.c
+ *	  The ready table: one narrow entry per claimable task.
+ *
+ * The key begins with a bucket that packs, from the high bits down,
+ *
+ *	  role      23 bits  hash of the role's name
+ *	  rank       8 bits  100 - priority, so that the first comes first
+ *	  lane      32 bits  id of the lane
+ *
+ * so one index walk meets a role's entries by priority, then lane, then age, and
+ * the next lane or priority is one index descent away however many empty lanes
+ * exist. Two roles may share a hash; a claimer therefore looks at the lane's role
+ * as well.
+ *
+ * An entry is its task's lock: whoever deletes it owns the task row until the
+ * transaction ends. Deleting without waiting is SKIP LOCKED in a single write.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "ready.h"
+#include "registry.h"
+
+#define ROLE_BITS 23
+#define ROLE_SHIFT 40
+#define RANK_SHIFT 32
+
+uint64 ready_inserts = 0;
+
+static int64
+role_key(const char *role)
+{
+	uint32 hash = hash_bytes((const unsigned char *) role, strlen(role));
+
+	return (int64) (hash & ((1U << ROLE_BITS) - 1)) << ROLE_SHIFT;
+}
+
+int64
+ready_bucket(const char *role, int priority, int32 lane_id)
+{
+	return role_key(role) | ((int64) (PRIORITY_MAX - priority) << RANK_SHIFT) | (uint32) lane_id;
+}
+
+/* All buckets of a role lie in [first, end). */
+int64
+ready_first_bucket(const char *role)
+{
+	return role_key(role);
+}
+
+int64
+ready_end_bucket(const char *role)
+{
+	return role_key(role) + ((int64) 1 << ROLE_SHIFT);
+}
+
+/* The first bucket after those of the same role and priority. */
+int64
+ready_rank_end(int64 bucket)
+{
+	return ((bucket >> RANK_SHIFT) + 1) << RANK_SHIFT;
+}
+
+int32
+ready_bucket_lane(int64 bucket)
+{
+	return (int32) (bucket & PG_UINT32_MAX);
+}
+
+int
+ready_bucket_priority(int64 bucket)
+{
+	return PRIORITY_MAX - (int) ((bucket >> RANK_SHIFT) & 0xFF);
+}
+
+void
+ready_insert(Store *store, int64 bucket, int64 position, int64 task_id)
+{
+	Datum values[READY_COLUMNS];
+	bool nulls[READY_COLUMNS] = {0};
+
+	values[READY_BUCKET - 1] = Int64GetDatum(bucket);
+	values[READY_POSITION - 1] = Int64GetDatum(position);
+	values[READY_TASK_ID - 1] = Int64GetDatum(task_id);
+	store_insert(store, store_table(store, STORE_READY), values, nulls);
+	ready_inserts++;
+}
+
+/* Take a task by deleting its known entry; false if it is gone or taken. */
+bool
+ready_take(Store *store, int64 bucket, int64 position)
+{
+	StoreRel *table = store_table(store, STORE_READY);
+	ScanKeyData keys[2];
+	bool taken;
+
+	ScanKeyInit(&keys[0], READY_BUCKET, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(bucket));
+	ScanKeyInit(&keys[1], READY_POSITION, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(position));
+	if (!store_find(table, GetActiveSnapshot(), keys, 2))
+		return false;
+	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
+	ExecClearTuple(table->out);
+	return taken;
+}
+
+/* Whether [from, end) has an entry; the first is left in the table's slot. */
+bool
+ready_seek(Store *store, int64 from_bucket, int64 end_bucket)
+{
+	StoreRel *table = store_table(store, STORE_READY);
+	ScanKeyData keys[2];
+
+	if (from_bucket >= end_bucket)
+		return false;
+	ScanKeyInit(&keys[0], READY_BUCKET, BTGreaterEqualStrategyNumber, F_INT8GE,
+				Int64GetDatum(from_bucket));
+	ScanKeyInit(&keys[1], READY_BUCKET, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(end_bucket));
+	return store_find(table, GetActiveSnapshot(), keys, 2);
+}
+
+int64
+ready_found_bucket(Store *store)
+{
+	bool isnull;
+	StoreRel *table = store_table(store, STORE_READY);
+	int64 bucket = DatumGetInt64(slot_getattr(table->out, READY_BUCKET, &isnull));
+
+	ExecClearTuple(table->out);
+	return bucket;
+}

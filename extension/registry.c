@@ -1,0 +1,551 @@
+/*
+ * registry.c
+ *	  Registered functions: the cache of them, register() and unregister().
+ *
+ * Sessions remember functions and resolved handlers until the registry table or
+ * any function, schema or role of the database changes. What a task was
+ * dispatched with is stored with the task; only the handler is looked up here
+ * when it runs, by its stored name.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "errors.h"
+#include "intern.h"
+#include "json.h"
+#include "registry.h"
+
+enum
+{
+	FUNCTION_ID = 1,
+	FUNCTION_NAME,
+	FUNCTION_HANDLER,
+	FUNCTION_QUEUE,
+	FUNCTION_PRIORITY,
+	FUNCTION_TAGS,
+	FUNCTION_POLICY_ID,
+	FUNCTION_TIMEOUT,
+	FUNCTION_MAX_DURATION,
+	FUNCTION_VERSION,
+	FUNCTION_REGISTERED,
+	FUNCTION_REGISTERED_AT
+};
+
+static MemoryContext registry_cxt; /* holds the present generation */
+static MemoryContext retired_cxt;  /* generations a running task may still use */
+static HTAB *functions;			   /* id -> Function */
+static uint64 generation;
+static bool handlers_stale;
+
+static void
+catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	handlers_stale = true;
+}
+
+void
+registry_init(void)
+{
+	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, catalog_changed, (Datum) 0);
+}
+
+static void
+prepare_cache(void)
+{
+	HASHCTL ctl = {.keysize = sizeof(int32), .entrysize = sizeof(Function)};
+
+	if (functions != NULL && generation == store_generation() && !handlers_stale)
+		return;
+	if (retired_cxt == NULL)
+		retired_cxt = AllocSetContextCreate(CacheMemoryContext, "stent retired functions",
+											ALLOCSET_SMALL_SIZES);
+	if (registry_cxt != NULL)
+		MemoryContextSetParent(registry_cxt, retired_cxt);
+	functions = NULL;
+	registry_cxt =
+		AllocSetContextCreate(CacheMemoryContext, "stent functions", ALLOCSET_DEFAULT_SIZES);
+	ctl.hcxt = registry_cxt;
+	functions = hash_create("stent functions", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	generation = store_generation();
+	handlers_stale = false;
+}
+
+/* Called while no task runs: nothing of earlier generations is in use. */
+void
+function_caches_quiet(void)
+{
+	HASH_SEQ_STATUS status;
+	Function *function;
+
+	if (retired_cxt != NULL)
+		MemoryContextDeleteChildren(retired_cxt);
+	if (functions == NULL)
+		return;
+	hash_seq_init(&status, functions);
+	while ((function = hash_seq_search(&status)) != NULL)
+		if (function->handler != NULL)
+			handler_forget_calls(function->handler);
+}
+
+static char *
+column_text(TupleTableSlot *slot, int column)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Interval *
+column_interval(TupleTableSlot *slot, int column)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, column, &isnull);
+	Interval *copy;
+
+	if (isnull)
+		return NULL;
+	copy = palloc_object(Interval);
+	*copy = *DatumGetIntervalP(value);
+	return copy;
+}
+
+static Function *
+remember(TupleTableSlot *slot)
+{
+	MemoryContext old;
+	Function function = {0};
+	Function *entry;
+	bool found;
+	bool isnull;
+
+	old = MemoryContextSwitchTo(registry_cxt);
+	function.id = DatumGetInt32(slot_getattr(slot, FUNCTION_ID, &isnull));
+	function.name = column_text(slot, FUNCTION_NAME);
+	function.handler_name = column_text(slot, FUNCTION_HANDLER);
+	function.queue = column_text(slot, FUNCTION_QUEUE);
+	function.priority = DatumGetInt16(slot_getattr(slot, FUNCTION_PRIORITY, &isnull));
+	function.tags = DatumGetArrayTypePCopy(slot_getattr(slot, FUNCTION_TAGS, &isnull));
+	function.policy_id = DatumGetInt32(slot_getattr(slot, FUNCTION_POLICY_ID, &isnull));
+	function.timeout = column_interval(slot, FUNCTION_TIMEOUT);
+	function.max_duration = column_interval(slot, FUNCTION_MAX_DURATION);
+	function.registered = DatumGetBool(slot_getattr(slot, FUNCTION_REGISTERED, &isnull));
+	MemoryContextSwitchTo(old);
+
+	entry = hash_search(functions, &function.id, HASH_ENTER, &found);
+	if (!found)
+		*entry = function;
+	return entry;
+}
+
+static Function *
+load(Store *store, Oid index_oid, ScanKey key)
+{
+	StoreRel *table = store_table(store, STORE_FUNCTION);
+	Relation index = index_open(index_oid, AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan = compat_index_beginscan(table->rel, index, snapshot, 1);
+	Function *function = NULL;
+
+	index_rescan(scan, key, 1, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, table->out))
+		function = remember(table->out);
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	ExecClearTuple(table->out);
+	return function;
+}
+
+/* The function with this id, which rows refer to. */
+Function *
+function_by_id(Store *store, int32 id)
+{
+	Function *function;
+	ScanKeyData key;
+
+	prepare_cache();
+	function = hash_search(functions, &id, HASH_FIND, NULL);
+	if (function != NULL)
+		return function;
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	function = load(store, store_index_oid("function_pkey"), &key);
+	if (function == NULL)
+		elog(ERROR, "function %d does not exist", id);
+	return function;
+}
+
+static char *
+known_names(void)
+{
+	ColdSql cold;
+	char *names = NULL;
+	MemoryContext cxt = CurrentMemoryContext;
+
+	cold_begin(&cold);
+	if (SPI_execute("SELECT string_agg(quote_ident(name), ', ') || CASE WHEN max(total) > 20 THEN ', ...' ELSE '' END "
+					"FROM (SELECT name, count(*) OVER () AS total FROM stent.function WHERE registered ORDER BY name LIMIT 20) f",
+					true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+	{
+		char *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		if (text != NULL)
+			names = MemoryContextStrdup(cxt, text);
+	}
+	cold_end(&cold);
+	return names;
+}
+
+static void
+unknown_function(const char *name)
+{
+	char *names = known_names();
+
+	if (names == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("function \"%s\" is not registered", name),
+						errhint("No function is registered yet; see stent.register().")));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("function \"%s\" is not registered", name),
+					errhint("Registered functions: %s.", names)));
+}
+
+/* The registered function of this name; an error that names the known ones if there is none. */
+Function *
+function_by_name(Store *store, const char *name)
+{
+	HASH_SEQ_STATUS status;
+	Function *function;
+	ScanKeyData key;
+
+	prepare_cache();
+	hash_seq_init(&status, functions);
+	while ((function = hash_seq_search(&status)) != NULL)
+	{
+		if (strcmp(function->name, name) == 0)
+		{
+			hash_seq_term(&status);
+			break;
+		}
+	}
+	if (function == NULL)
+	{
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
+		key.sk_collation = DEFAULT_COLLATION_OID;
+		function = load(store, store_index_oid("function_name_key"), &key);
+	}
+	if (function == NULL || !function->registered)
+		unknown_function(name);
+	return function;
+}
+
+/*
+ * The handler of a function, resolved by its stored name, with the privilege of
+ * the current user checked. An external function has none (NULL).
+ */
+Handler *
+function_handler(Function *function)
+{
+	if (function->handler_name == NULL)
+		return NULL;
+	if (function->handler == NULL)
+	{
+		Oid oid = handler_lookup(function->handler_name);
+		MemoryContext old;
+
+		if (!OidIsValid(oid))
+			ereport(ERROR,
+					(errcode(STENT_ERR_HANDLER_UNUSABLE),
+					 errmsg("handler %s of \"%s\" does not exist", function->handler_name,
+							function->name),
+					 errhint("It was dropped, renamed or moved; create it again or register \"%s\" with another handler.",
+							 function->name)));
+		old = MemoryContextSwitchTo(registry_cxt);
+		function->handler = handler_describe(oid, STENT_ERR_HANDLER_UNUSABLE);
+		MemoryContextSwitchTo(old);
+	}
+	handler_check_privilege(function->handler, function->name, GetUserId());
+	return function->handler;
+}
+
+/* Names, queues and tags: 1 to 200 bytes. */
+char *
+check_name(text *value, const char *what)
+{
+	char *name = text_to_cstring(value);
+	int len = strlen(name);
+
+	if (len == 0 || len > MAX_NAME_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have 1 to %d bytes, not %d: \"%s\"", what, MAX_NAME_LENGTH, len,
+						pnstrdup(name, pg_mbcliplen(name, len, 80))),
+				 errhint("Use a short, stable name.")));
+	return name;
+}
+
+int
+check_priority(int priority)
+{
+	if (priority < PRIORITY_MIN || priority > PRIORITY_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("priority %d is out of range", priority),
+						errhint("Priorities are %d (last) to %d (first).", PRIORITY_MIN, PRIORITY_MAX)));
+	return priority;
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Tags as a sorted set. */
+ArrayType *
+check_tags(ArrayType *tags)
+{
+	Datum *elements;
+	bool *nulls;
+	int n;
+	char **names;
+	int unique = 0;
+
+	if (ARR_NDIM(tags) > 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tags must be a one-dimensional array"),
+						errhint("Give tags as ARRAY['a', 'b'].")));
+	deconstruct_array(tags, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	if (n > MAX_TAGS)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("%d tags are too many", n),
+						errhint("A task may carry up to %d tags.", MAX_TAGS)));
+	names = palloc_array(char *, Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("tag %d must not be null", i)));
+		names[i] = check_name(DatumGetTextPP(elements[i]), "a tag");
+	}
+	qsort(names, n, sizeof(char *), compare_texts);
+	for (int i = 0; i < n; i++)
+		if (i == 0 || strcmp(names[i], names[i - 1]) != 0)
+			elements[unique++] = CStringGetTextDatum(names[i]);
+	if (unique == 0)
+		return construct_empty_array(TEXTOID);
+	return construct_array(elements, unique, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static void
+not_null(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s must not be null", what)));
+}
+
+static void
+not_yet(const char *option)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("option \"%s\" is not supported by this version of stent", option),
+					errhint("Leave it out.")));
+}
+
+static void
+positive_limit(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	if (!PG_ARGISNULL(arg) && PG_GETARG_INT32(arg) <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be positive, not %d", what, PG_GETARG_INT32(arg)),
+						errhint("Leave it NULL for no limit.")));
+}
+
+/* Tell every session, this one included, that the registry changed. */
+static void
+registry_changed(void)
+{
+	CacheInvalidateRelcacheByRelid(store_oid(STORE_FUNCTION));
+}
+
+enum
+{
+	REGISTER_NAME,
+	REGISTER_HANDLER,
+	REGISTER_QUEUE,
+	REGISTER_PRIORITY,
+	REGISTER_TAGS,
+	REGISTER_MAX_CONCURRENT,
+	REGISTER_RATE_LIMIT,
+	REGISTER_RATE_INTERVAL,
+	REGISTER_RETRY,
+	REGISTER_TIMEOUT,
+	REGISTER_MAX_DURATION,
+	REGISTER_CACHED,
+	REGISTER_CACHE_TTL,
+	REGISTER_IDEMPOTENT,
+	REGISTER_VERSION
+};
+
+static Datum
+optional_duration(FunctionCallInfo fcinfo, int arg, const char *what, char *null_flag)
+{
+	Interval *interval;
+
+	*null_flag = 'n';
+	if (PG_ARGISNULL(arg))
+		return (Datum) 0;
+	interval = PG_GETARG_INTERVAL_P(arg);
+	interval_not_negative(interval, what);
+	if (interval_us(interval) > 0)
+		*null_flag = ' ';
+	return IntervalPGetDatum(interval);
+}
+
+PG_FUNCTION_INFO_V1(stent_register);
+Datum
+stent_register(PG_FUNCTION_ARGS)
+{
+	enum
+	{
+		NAME,
+		HANDLER,
+		QUEUE,
+		PRIORITY,
+		TAGS,
+		POLICY,
+		TIMEOUT,
+		MAX_DURATION,
+		VERSION,
+		NOW,
+		ID,
+		N
+	};
+	Oid types[N] = {TEXTOID, TEXTOID, TEXTOID, INT2OID, TEXTARRAYOID, INT4OID,
+					INTERVALOID, INTERVALOID, TEXTOID, TIMESTAMPOID, INT4OID};
+	Datum values[N];
+	char nulls[N + 1];
+	Store *store;
+	ColdSql cold;
+	RetryPolicy *policy;
+
+	memset(nulls, ' ', N);
+	not_null(fcinfo, REGISTER_NAME, "name");
+	not_null(fcinfo, REGISTER_QUEUE, "queue");
+	not_null(fcinfo, REGISTER_PRIORITY, "priority");
+	not_null(fcinfo, REGISTER_TAGS, "tags");
+	not_null(fcinfo, REGISTER_CACHED, "cached");
+	not_null(fcinfo, REGISTER_IDEMPOTENT, "idempotent");
+	positive_limit(fcinfo, REGISTER_MAX_CONCURRENT, "max_concurrent");
+	positive_limit(fcinfo, REGISTER_RATE_LIMIT, "rate_limit");
+	if (!PG_ARGISNULL(REGISTER_MAX_CONCURRENT))
+		not_yet("max_concurrent");
+	if (!PG_ARGISNULL(REGISTER_RATE_LIMIT) || !PG_ARGISNULL(REGISTER_RATE_INTERVAL))
+		not_yet("rate_limit");
+	if (PG_GETARG_BOOL(REGISTER_CACHED) || !PG_ARGISNULL(REGISTER_CACHE_TTL))
+		not_yet("cached");
+	if (PG_GETARG_BOOL(REGISTER_IDEMPOTENT))
+		not_yet("idempotent");
+
+	values[NAME] = CStringGetTextDatum(check_name(PG_GETARG_TEXT_PP(REGISTER_NAME), "name"));
+	values[QUEUE] = CStringGetTextDatum(check_name(PG_GETARG_TEXT_PP(REGISTER_QUEUE), "queue"));
+	values[PRIORITY] = Int16GetDatum(check_priority(PG_GETARG_INT32(REGISTER_PRIORITY)));
+	values[TAGS] = PointerGetDatum(check_tags(PG_GETARG_ARRAYTYPE_P(REGISTER_TAGS)));
+	values[HANDLER] = (Datum) 0;
+	nulls[HANDLER] = 'n';
+	if (!PG_ARGISNULL(REGISTER_HANDLER))
+	{
+		Oid handler = PG_GETARG_OID(REGISTER_HANDLER);
+
+		(void) handler_describe(handler, ERRCODE_INVALID_FUNCTION_DEFINITION);
+		values[HANDLER] = CStringGetTextDatum(format_procedure_qualified(handler));
+		nulls[HANDLER] = ' ';
+	}
+	values[TIMEOUT] = optional_duration(fcinfo, REGISTER_TIMEOUT, "timeout", &nulls[TIMEOUT]);
+	values[MAX_DURATION] =
+		optional_duration(fcinfo, REGISTER_MAX_DURATION, "max_duration", &nulls[MAX_DURATION]);
+	values[VERSION] = (Datum) 0;
+	nulls[VERSION] = 'n';
+	if (!PG_ARGISNULL(REGISTER_VERSION))
+	{
+		values[VERSION] =
+			CStringGetTextDatum(check_name(PG_GETARG_TEXT_PP(REGISTER_VERSION), "version"));
+		nulls[VERSION] = ' ';
+	}
+	policy = PG_ARGISNULL(REGISTER_RETRY)
+		? unconstify(RetryPolicy *, &retry_defaults)
+		: retry_parse(PG_GETARG_JSONB_P(REGISTER_RETRY), &retry_defaults);
+
+	store = store_open();
+	values[POLICY] = Int32GetDatum(policy_intern(store, retry_to_jsonb(policy)));
+	values[ID] = Int32GetDatum(store_next_small_id());
+	store_close(store);
+	CommandCounterIncrement();
+	values[NOW] = TimestampGetDatum(clock_now());
+
+	cold_begin(&cold);
+	if (SPI_execute_with_args(
+			"INSERT INTO stent.function AS f (id, name, handler, queue, priority, tags, policy_id, timeout, "
+			"max_duration, version, registered, registered_at) "
+			"VALUES ($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10) "
+			"ON CONFLICT ON CONSTRAINT function_name_key DO UPDATE SET handler = excluded.handler, "
+			"queue = excluded.queue, priority = excluded.priority, tags = excluded.tags, "
+			"policy_id = excluded.policy_id, timeout = excluded.timeout, "
+			"max_duration = excluded.max_duration, version = excluded.version, registered = true, "
+			"registered_at = excluded.registered_at",
+			N, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "registration failed");
+	cold_end(&cold);
+	registry_changed();
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(stent_unregister);
+Datum
+stent_unregister(PG_FUNCTION_ARGS)
+{
+	Oid types[1] = {TEXTOID};
+	Datum values[1];
+	char *name;
+	ColdSql cold;
+	uint64 n;
+
+	not_null(fcinfo, 0, "name");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	values[0] = CStringGetTextDatum(name);
+	cold_begin(&cold);
+	if (SPI_execute_with_args("UPDATE stent.function SET registered = false WHERE name = $1 AND registered",
+							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "unregistration failed");
+	n = SPI_processed;
+	cold_end(&cold);
+	if (n == 0)
+		unknown_function(name);
+	registry_changed();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,46 @@
+/*
+ * registry.h
+ *	  Registered functions as the engine sees them.
+ */
+#ifndef STENT_REGISTRY_H
+#define STENT_REGISTRY_H
+
+#include "postgres.h"
+
+#include "utils/array.h"
+#include "utils/timestamp.h"
+
+#include "handler.h"
+#include "store.h"
+
+#define MAX_NAME_LENGTH 200
+#define MAX_TAGS 16
+#define PRIORITY_MIN (-100)
+#define PRIORITY_MAX 100
+
+typedef struct Function
+{
+	int32 id; /* hash key */
+	char *name;
+	char *handler_name; /* NULL = external */
+	char *queue;
+	int priority;
+	ArrayType *tags;
+	int32 policy_id;
+	Interval *timeout;		/* NULL = none */
+	Interval *max_duration; /* NULL = none */
+	bool registered;
+	Handler *handler; /* once resolved */
+} Function;
+
+extern Function *function_by_name(Store *store, const char *name);
+extern Function *function_by_id(Store *store, int32 id);
+extern Handler *function_handler(Function *function);
+extern void function_caches_quiet(void);
+extern void registry_init(void);
+
+extern char *check_name(text *value, const char *what);
+extern ArrayType *check_tags(ArrayType *tags);
+extern int check_priority(int priority);
+
+#endif

@@ -1,0 +1,478 @@
+/*
+ * run.c
+ *	  stent.run(): a batch of SQL tasks in the caller's transaction.
+ *
+ * Tasks are taken one at a time. For each: take its ready entry, read its row,
+ * run the handler in a subtransaction (attempt.c), write its end (complete.c).
+ * All of that commits with the caller's transaction or not at all.
+ *
+ * The batch ends early, so that the caller commits, where going on could harm
+ * somebody: see batch_must_end. docs/how-a-task-runs.md lists each lock and what
+ * each crash point leaves behind.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "archive.h"
+#include "attempt.h"
+#include "claim.h"
+#include "clock.h"
+#include "commit_guard.h"
+#include "compat.h"
+#include "complete.h"
+#include "due.h"
+#include "fault.h"
+#include "guc.h"
+#include "intern.h"
+#include "json.h"
+#include "ready.h"
+#include "registry.h"
+#include "run.h"
+
+/* How long this session's attempts at a function took. */
+typedef struct FunctionTime
+{
+	int32 function_id; /* hash key */
+	double mean_us;
+} FunctionTime;
+
+typedef struct Batch
+{
+	Store *store;
+	Claimer claimer;
+	MemoryContext task_cxt;
+	instr_time started;
+	int done;
+	int most_subxids; /* used by one task so far */
+	bool must_end;
+} Batch;
+
+static HTAB *times;
+static bool running;
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		running = false;
+}
+
+void
+run_init(void)
+{
+	RegisterXactCallback(xact_ended, NULL);
+	attempt_init();
+	commit_guard_init();
+}
+
+static double
+elapsed_us(const Batch *batch)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, batch->started);
+	return INSTR_TIME_GET_DOUBLE(now) * 1000000.0;
+}
+
+/* What an attempt is expected to take; -1 if this session does not know yet. */
+static double
+expected_us(int32 function_id)
+{
+	FunctionTime *time;
+
+	if (times == NULL)
+		return -1;
+	time = hash_search(times, &function_id, HASH_FIND, NULL);
+	return time == NULL ? -1 : time->mean_us;
+}
+
+static void
+learn_time(int32 function_id, double us)
+{
+	FunctionTime *time;
+	bool found;
+
+	if (times == NULL)
+	{
+		HASHCTL ctl = {.keysize = sizeof(int32), .entrysize = sizeof(FunctionTime), .hcxt = TopMemoryContext};
+
+		times = hash_create("stent function times", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	time = hash_search(times, &function_id, HASH_ENTER, &found);
+	/* quick to believe in slowness, slow to forget it */
+	time->mean_us = !found || us > time->mean_us ? us : time->mean_us * 0.9 + us * 0.1;
+}
+
+/* Whether a task may share its commit with others: it is known to be quick. */
+static bool
+may_share(const Batch *batch, int32 function_id)
+{
+	double expected = expected_us(function_id);
+
+	return expected >= 0 && elapsed_us(batch) + expected <= stent_batch_time * 1000.0;
+}
+
+static int
+subxids_in_use(void)
+{
+	if (MyProc->subxidStatus.overflowed)
+		return PGPROC_MAX_CACHED_SUBXIDS;
+	return MyProc->subxidStatus.count;
+}
+
+/* Whether another session waits for this transaction to end. */
+static bool
+somebody_waits(void)
+{
+	LOCKTAG tag;
+	TransactionId *children;
+	TransactionId top = GetTopTransactionIdIfAny();
+	int n;
+
+	if (!TransactionIdIsValid(top))
+		return false;
+	SET_LOCKTAG_TRANSACTION(tag, top);
+	if (LockHasWaiters(&tag, ExclusiveLock, false))
+		return true;
+	n = xactGetCommittedChildren(&children);
+	for (int i = 0; i < n; i++)
+	{
+		SET_LOCKTAG_TRANSACTION(tag, children[i]);
+		if (LockHasWaiters(&tag, ExclusiveLock, false))
+			return true;
+	}
+	return false;
+}
+
+/* Whether what was done so far must be committed before anything else starts. */
+static bool
+batch_must_end(Batch *batch)
+{
+	if (batch->must_end)
+		return true;
+	if (batch->done == 0)
+		return false;
+	return elapsed_us(batch) >= stent_batch_time * 1000.0 ||
+		   subxids_in_use() + Max(batch->most_subxids, 1) > PGPROC_MAX_CACHED_SUBXIDS ||
+		   somebody_waits();
+}
+
+/* An error that comes from sharing a transaction with other tasks. */
+static bool
+is_conflict(int code)
+{
+	return code == ERRCODE_T_R_DEADLOCK_DETECTED || code == ERRCODE_T_R_SERIALIZATION_FAILURE;
+}
+
+/* Run a task that was just taken, and write its end; false if it was given back. */
+static bool
+run_task(Batch *batch, Task *task)
+{
+	Store *store = batch->store;
+	bool shares = commit_guard_count() > 0;
+	int subxids = subxids_in_use();
+	double begin;
+	Attempt attempt;
+	ErrorData *charge;
+
+	task_move(store, task, STATE_RUNNING);
+	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+	{
+		complete_past_deadline(store, task);
+		return true;
+	}
+	charge = commit_guard_charge(task->id);
+	if (charge != NULL)
+	{
+		complete_failure(store, task, charge, false);
+		batch->must_end = true;
+		return true;
+	}
+
+	task->started_at = clock_now();
+	begin = elapsed_us(batch);
+	STENT_FAULT("run_before_handler");
+	attempt_run(store, task, &attempt);
+	STENT_FAULT("run_after_handler");
+	learn_time(task->function_id, elapsed_us(batch) - begin);
+	batch->most_subxids = Max(batch->most_subxids, subxids_in_use() - subxids);
+	if (attempt.used_temp || attempt.mixed_constraints || attempt.end != ATTEMPT_SUCCEEDED)
+		batch->must_end = true;
+
+	switch (attempt.end)
+	{
+		case ATTEMPT_SUCCEEDED:
+			complete_success(store, task, attempt.result);
+			break;
+		case ATTEMPT_PAST_DEADLINE:
+			complete_past_deadline(store, task);
+			break;
+		case ATTEMPT_FAILED:
+			if (shares && is_conflict(attempt.error->sqlerrcode))
+			{
+				/* not its fault alone: again, by itself, uncharged */
+				commit_guard_suspect(task->id);
+				complete_give_back(store, task);
+				return false;
+			}
+			complete_failure(store, task, attempt.error, false);
+			break;
+		case ATTEMPT_TIMED_OUT:
+			complete_failure(store, task, attempt.error, false);
+			break;
+		case ATTEMPT_RESULT_TOO_LARGE:
+			complete_failure(store, task, attempt.error, true);
+			break;
+	}
+	return true;
+}
+
+/*
+ * Before a batch: promote what has come due. Promoted tasks are invisible to
+ * others until this transaction commits, so if the task that will run first may
+ * take long, only that one is promoted and the rest is left to whoever comes.
+ */
+static void
+promote_before(Batch *batch)
+{
+	Store *store = batch->store;
+	Timestamp now = clock_now();
+	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
+	int n = due_peek(store, NO_TIME, now, entries, DUE_BATCH);
+	Candidate ready;
+	bool have_ready;
+	DueEntry *best = NULL;
+	int32 first_function;
+
+	if (n == 0)
+		return;
+	have_ready = claim_peek(&batch->claimer, &ready);
+	for (int i = 0; i < n; i++)
+	{
+		if (entries[i].kind != DUE_READY || !claim_may_serve(&batch->claimer, entries[i].bucket))
+			continue;
+		if (best == NULL || ready_bucket_priority(entries[i].bucket) > ready_bucket_priority(best->bucket))
+			best = &entries[i];
+	}
+	if (best != NULL && have_ready &&
+		ready_bucket_priority(ready.bucket) >= ready_bucket_priority(best->bucket))
+		best = NULL;
+	if (best == NULL && !have_ready)
+	{
+		/* nothing of ours to run: the transaction ends at once */
+		(void) due_promote(store, now, DUE_BATCH);
+		return;
+	}
+	first_function =
+		lane_get(store, ready_bucket_lane(best != NULL ? best->bucket : ready.bucket))->function_id;
+	if (may_share(batch, first_function))
+		(void) due_promote(store, now, DUE_BATCH);
+	else if (best != NULL)
+		(void) due_promote_one(store, best);
+}
+
+/* Take and run one task; false when nothing (more) may be taken in this batch. */
+static bool
+run_next(Batch *batch)
+{
+	Candidate candidate;
+	Task *task;
+
+	while (claim_peek(&batch->claimer, &candidate))
+	{
+		int32 function_id = lane_get(batch->store, ready_bucket_lane(candidate.bucket))->function_id;
+		bool alone = commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
+
+		if (alone && batch->done > 0)
+			return false;
+		if (!claim_take(&batch->claimer, &candidate))
+			continue;
+		if (alone)
+			batch->must_end = true;
+		task = task_find_live(batch->store, candidate.task_id);
+		if (task == NULL || task->state != STATE_READY)
+			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task", candidate.task_id);
+		if (run_task(batch, task))
+		{
+			commit_guard_add(task->id);
+			batch->done++;
+		}
+		return true;
+	}
+	return false;
+}
+
+/* See what this transaction has done so far, and what others have committed. */
+static void
+next_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+int
+run_batch(int max_tasks, char **queues, int n_queues)
+{
+	Batch batch = {0};
+	MemoryContext outer = CurrentMemoryContext;
+
+	if (running)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("stent.run() cannot be called by a handler"),
+						errhint("Dispatch a task instead; it runs after this one commits.")));
+	function_caches_quiet();
+	running = true;
+	INSTR_TIME_SET_CURRENT(batch.started);
+
+	/* what the caller deferred is the caller's error, not a task's */
+	attempt_settle_constraints();
+	if (!archive_covers(clock_now()))
+		archive_make_partitions(clock_now());
+
+	batch.store = store_open();
+	batch.task_cxt = AllocSetContextCreate(outer, "stent task", ALLOCSET_DEFAULT_SIZES);
+	claim_begin(&batch.claimer, batch.store, GetUserNameFromId(GetUserId(), false), queues, n_queues,
+				max_tasks);
+
+	next_snapshot();
+	promote_before(&batch);
+	PopActiveSnapshot();
+
+	while (batch.done < max_tasks && !batch_must_end(&batch))
+	{
+		bool ran;
+
+		CHECK_FOR_INTERRUPTS();
+		next_snapshot();
+		MemoryContextSwitchTo(batch.task_cxt);
+		ran = run_next(&batch);
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(batch.task_cxt);
+		PopActiveSnapshot();
+		if (!ran)
+			break;
+	}
+
+	if (batch.done > 0)
+	{
+		/* the commit follows: what is promoted now is everybody's at once */
+		Timestamp now = clock_now();
+
+		next_snapshot();
+		(void) due_promote(batch.store, now, DUE_BATCH);
+		PopActiveSnapshot();
+		if (!IsTransactionBlock() && archive_housekeeping_due(now))
+			archive_housekeeping(now);
+	}
+	store_close(batch.store);
+	MemoryContextDelete(batch.task_cxt);
+	running = false;
+	return batch.done;
+}
+
+static char **
+queue_names(ArrayType *array, int *n)
+{
+	Datum *elements;
+	bool *nulls;
+	char **names;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, n);
+	if (*n == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("queues must not be empty"),
+						errhint("Leave queues NULL to serve all.")));
+	names = palloc_array(char *, *n);
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("queue %d must not be null", i)));
+		names[i] = TextDatumGetCString(elements[i]);
+	}
+	return names;
+}
+
+PG_FUNCTION_INFO_V1(stent_run);
+Datum
+stent_run(PG_FUNCTION_ARGS)
+{
+	char **queues = NULL;
+	int n_queues = 0;
+	int max_tasks;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("max_tasks must not be null")));
+	max_tasks = PG_GETARG_INT32(0);
+	if (max_tasks <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_tasks must be positive, not %d", max_tasks),
+						errhint("100 is a good size of a batch.")));
+	if (GetUserId() != GetSessionUserId())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("stent.run() must be called by the session user"),
+						errdetail("current_user is \"%s\", session_user is \"%s\".",
+								  GetUserNameFromId(GetUserId(), false),
+								  GetUserNameFromId(GetSessionUserId(), false)),
+						errhint("A task runs in a session of the role that dispatched it: connect as that role.")));
+	if (!PG_ARGISNULL(1))
+		queues = queue_names(PG_GETARG_ARRAYTYPE_P(1), &n_queues);
+	PG_RETURN_INT32(run_batch(max_tasks, queues, n_queues));
+}
+
+static const Task *
+require_task(const char *function)
+{
+	const Task *task = attempt_task();
+
+	if (task == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("%s belongs in a handler", function),
+						errhint("It has a meaning only while stent runs a task in this session.")));
+	return task;
+}
+
+PG_FUNCTION_INFO_V1(stent_execution_id);
+Datum
+stent_execution_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(require_task("stent.execution_id()")->execution_id);
+}
+
+PG_FUNCTION_INFO_V1(stent_task_id);
+Datum
+stent_task_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(require_task("stent.task_id()")->id);
+}
+
+PG_FUNCTION_INFO_V1(stent_attempt);
+Datum
+stent_attempt(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(require_task("stent.attempt()")->attempt + 1);
+}
+
+PG_FUNCTION_INFO_V1(stent_headers);
+Datum
+stent_headers(PG_FUNCTION_ARGS)
+{
+	const Task *task = require_task("stent.headers()");
+
+	if (task->headers == NULL)
+		PG_RETURN_JSONB_P(json_empty_object());
+	PG_RETURN_JSONB_P(task->headers);
+}

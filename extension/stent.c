@@ -1,0 +1,34 @@
+/*
+ * stent.c
+ *	  Entry of the library.
+ *
+ * The words used everywhere: a dispatch makes an execution, whose root is a
+ * task; a task is one call of a function; an attempt is one try at running it; a
+ * lane is (role, function, queue, tag set); a dead letter is a task that failed
+ * for good.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "archive.h"
+#include "guc.h"
+#include "intern.h"
+#include "registry.h"
+#include "run.h"
+#include "store.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	guc_init();
+	store_init();
+	intern_init();
+	registry_init();
+	archive_init();
+	run_init();
+}

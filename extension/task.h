@@ -1,0 +1,76 @@
+/*
+ * task.h
+ *	  A task in memory, and the moves between its states.
+ */
+#ifndef STENT_TASK_H
+#define STENT_TASK_H
+
+#include "postgres.h"
+
+#include "storage/itemptr.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "store.h"
+
+/* As stored; names in sql/parts/75_views.sql. */
+typedef enum TaskState
+{
+	STATE_NEW = '\0', /* not stored yet, or taken out of the dead letters */
+	STATE_SCHEDULED = 's',
+	STATE_BLOCKED = 'b',
+	STATE_READY = 'r',
+	STATE_RUNNING = 'u',
+	STATE_WAITING = 'w',
+	STATE_COMPLETED = 'c',
+	STATE_FAILED = 'f',
+	STATE_TIMED_OUT = 't',
+	STATE_CANCELLED = 'x'
+} TaskState;
+
+typedef struct Task
+{
+	int64 id;
+	int64 execution_id;
+	int64 parent_id; /* NO_ID for a root */
+	Timestamp created_at;
+	Timestamp due_at;	/* NO_TIME: ready at once */
+	Timestamp deadline; /* NO_TIME: none */
+	int64 position;		/* in the ready table; NO_ID: its id */
+	Interval *timeout;	/* of one attempt; NULL: none */
+	int32 function_id;
+	int32 lane_id;
+	int32 policy_id;
+	int attempt; /* begun so far */
+	int replays;
+	int lost;
+	int crashed;
+	int priority;
+	TaskState state;
+	Jsonb *args; /* NULL when args_ref holds them */
+	int64 args_ref;
+	Jsonb *headers;
+	char *dedup_key;
+
+	ItemPointerData tid; /* of the live row, if it has one */
+	int64 bucket;		 /* ready entry it was claimed from */
+
+	/* of a finished task */
+	Timestamp started_at;
+	Timestamp finished_at;
+	Jsonb *result;
+	int64 result_ref;
+	Jsonb *error;
+} Task;
+
+extern Task *task_from_slot(TupleTableSlot *slot);
+extern Task *task_from_dead_letter(TupleTableSlot *slot);
+extern void task_live_values(const Task *task, Datum *values, bool *nulls);
+extern void task_archive_values(const Task *task, Datum *values, bool *nulls);
+extern Task *task_find_live(Store *store, int64 id);
+extern int64 task_position(const Task *task);
+extern bool task_is_terminal(TaskState state);
+extern const char *task_state_name(TaskState state);
+extern void task_move(Store *store, Task *task, TaskState to);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * task_state.c
+ *	  The states of a task: every legal move, and the one function that makes it.
+ *
+ * A state has a place: scheduled tasks have a due entry, ready tasks a ready
+ * entry, finished tasks a row in the archive or the dead letters. The entry is
+ * the task's lock; a caller has taken (deleted) it before it moves the task out
+ * of that state. Entering a state writes its place. Nothing is written for
+ * running: it lasts no longer than the transaction that took the entry, unless a
+ * worker leases the task.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "archive.h"
+#include "due.h"
+#include "fault.h"
+#include "intern.h"
+#include "ready.h"
+#include "task.h"
+
+static const struct
+{
+	TaskState from;
+	TaskState to;
+	const char *by;
+} moves[] = {
+	{STATE_NEW, STATE_SCHEDULED, "dispatch with a delay"},
+	{STATE_NEW, STATE_READY, "dispatch"},
+	{STATE_SCHEDULED, STATE_SCHEDULED, "dispatch that replaces"},
+	{STATE_SCHEDULED, STATE_READY, "promotion, dispatch that replaces"},
+	{STATE_SCHEDULED, STATE_TIMED_OUT, "deadline"},
+	{STATE_READY, STATE_SCHEDULED, "dispatch that replaces"},
+	{STATE_READY, STATE_READY, "dispatch that replaces"},
+	{STATE_READY, STATE_RUNNING, "claim"},
+	{STATE_READY, STATE_TIMED_OUT, "deadline"},
+	{STATE_RUNNING, STATE_COMPLETED, "success"},
+	{STATE_RUNNING, STATE_FAILED, "final failure"},
+	{STATE_RUNNING, STATE_TIMED_OUT, "deadline"},
+	{STATE_RUNNING, STATE_SCHEDULED, "retry"},
+	{STATE_RUNNING, STATE_READY, "giving back"},
+	{STATE_FAILED, STATE_READY, "replay"},
+};
+
+static const struct
+{
+	TaskState state;
+	const char *name;
+} names[] = {
+	{STATE_NEW, "new"},				{STATE_SCHEDULED, "scheduled"},	{STATE_BLOCKED, "blocked"},
+	{STATE_READY, "ready"},			{STATE_RUNNING, "running"},		{STATE_WAITING, "waiting"},
+	{STATE_COMPLETED, "completed"}, {STATE_FAILED, "failed"},		{STATE_TIMED_OUT, "timed_out"},
+	{STATE_CANCELLED, "cancelled"},
+};
+
+const char *
+task_state_name(TaskState state)
+{
+	for (int i = 0; i < (int) lengthof(names); i++)
+		if (names[i].state == state)
+			return names[i].name;
+	return "unknown";
+}
+
+bool
+task_is_terminal(TaskState state)
+{
+	return state == STATE_COMPLETED || state == STATE_FAILED || state == STATE_TIMED_OUT ||
+		   state == STATE_CANCELLED;
+}
+
+static void
+check_move(const Task *task, TaskState to)
+{
+	for (int i = 0; i < (int) lengthof(moves); i++)
+		if (moves[i].from == task->state && moves[i].to == to)
+			return;
+	elog(ERROR, "task " INT64_FORMAT " cannot move from %s to %s", task->id,
+		 task_state_name(task->state), task_state_name(to));
+}
+
+static void
+write_live(Store *store, Task *task, bool exists)
+{
+	Datum values[TASK_COLUMNS];
+	bool nulls[TASK_COLUMNS];
+	StoreRel *table = store_table(store, STORE_TASK);
+
+	task_live_values(task, values, nulls);
+	if (exists)
+		store_update(store, table, &task->tid, values, nulls);
+	else
+		store_insert(store, table, values, nulls);
+}
+
+static void
+release_dedup_key(Store *store, const Task *task, const char *role)
+{
+	StoreRel *table = store_table(store, STORE_DEDUP);
+	ScanKeyData keys[3];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(task->function_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(task->dedup_key));
+	ScanKeyInit(&keys[2], 3, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(role));
+	keys[1].sk_collation = keys[2].sk_collation = DEFAULT_COLLATION_OID;
+	if (!store_find(table, GetActiveSnapshot(), keys, 3))
+		elog(ERROR, "dedup key of task " INT64_FORMAT " is missing", task->id);
+	store_delete_found(table);
+	ExecClearTuple(table->out);
+}
+
+/* Leave the live table: the row, and what only a live task has. */
+static void
+erase_live(Store *store, const Task *task)
+{
+	ItemPointerData tid = task->tid;
+	TM_Result result = store_delete(store_table(store, STORE_TASK), &tid, true);
+
+	if (result != TM_Ok)
+		elog(ERROR, "task " INT64_FORMAT " changed under its owner (%d)", task->id, (int) result);
+	if (task->deadline != NO_TIME)
+		(void) due_take(store, task->deadline, task->id, DUE_DEADLINE);
+	if (task->dedup_key != NULL)
+		release_dedup_key(store, task, lane_get(store, task->lane_id)->role);
+}
+
+static void
+finish(Store *store, Task *task)
+{
+	erase_live(store, task);
+	STENT_FAULT("complete_after_delete");
+	payload_place(store, &task->result, &task->result_ref);
+	if (task->state == STATE_FAILED)
+		dead_letter_insert(store, task);
+	else
+		archive_insert(store, task);
+	STENT_FAULT("complete_after_archive");
+}
+
+/*
+ * Move a task to another state and write its new place. What the move changes
+ * beside the state (due_at, attempt, result ...) is already set in the task.
+ */
+void
+task_move(Store *store, Task *task, TaskState to)
+{
+	TaskState from = task->state;
+	int64 bucket;
+	bool exists = from != STATE_NEW && !task_is_terminal(from);
+
+	check_move(task, to);
+	task->state = to;
+	switch (to)
+	{
+		case STATE_READY:
+			bucket = ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+			if (from == STATE_RUNNING)
+			{
+				/* given back: same age, the stored row never said otherwise */
+				ready_insert(store, bucket, task_position(task), task->id);
+				break;
+			}
+			if (from != STATE_NEW)
+				task->position = store_next_id();
+			write_live(store, task, exists);
+			STENT_FAULT("ready_between");
+			ready_insert(store, bucket, task_position(task), task->id);
+			break;
+		case STATE_SCHEDULED:
+			bucket = ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+			write_live(store, task, exists);
+			STENT_FAULT("scheduled_between");
+			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
+			break;
+		case STATE_RUNNING:
+			break;
+		case STATE_COMPLETED:
+		case STATE_FAILED:
+		case STATE_TIMED_OUT:
+		case STATE_CANCELLED:
+			finish(store, task);
+			break;
+		case STATE_NEW:
+		case STATE_BLOCKED:
+		case STATE_WAITING:
+			elog(ERROR, "state %s has no place yet", task_state_name(to));
+	}
+	if (task->deadline != NO_TIME && (from == STATE_NEW || from == STATE_FAILED))
+		due_insert(store, task->deadline, task->id, DUE_DEADLINE,
+				   ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));
+}

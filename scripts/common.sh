@@ -1,0 +1,141 @@
+# shellcheck shell=bash
+# What the scripts share: packages, the server to use, a user who may run it,
+# a copy of the server to install into, a cluster. Sourced, not run.
+#
+# Nothing here writes outside .build/, /tmp, /var/tmp and, through apt, the
+# packages asked for.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SCRIPT=$(basename "$0")
+
+# The caller's PGHOST, PGOPTIONS and so on belong to another server. Messages
+# are parsed, so they have to be English.
+for variable in "${!PG@}"; do
+    [[ $variable == PG_CONFIG ]] || unset "$variable"
+done
+export LC_ALL=C.UTF-8
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "$SCRIPT" "$*" >&2; exit 1; }
+
+# Runs a command as root: directly, or through sudo.
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+# Installs those of the named Debian packages that are missing. With none
+# missing it needs no rights; where there is no dpkg the tools have to be there.
+install_packages() {
+    local package missing=()
+    command -v dpkg-query >/dev/null || return 0
+    for package in "$@"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
+            missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    ((EUID == 0)) || command -v sudo >/dev/null ||
+        die "packages are missing and there is no sudo; as root: apt-get install ${missing[*]}"
+    say "Installing ${missing[*]}"
+    # One unreachable source among several must not stop what the others have.
+    as_root apt-get update -qq || say "apt-get update failed; using the package lists there are"
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Sets PG_CONFIG to the server to build for: the caller's, or Debian's 15.
+# Debian's is installed if it is missing, a server of the caller's choice is not.
+find_server() {
+    install_packages make gcc libc6-dev procps "$@"
+    if [[ -z ${PG_CONFIG:-} ]]; then
+        install_packages postgresql-15 postgresql-server-dev-15
+        PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
+        [[ -x $PG_CONFIG ]] || PG_CONFIG=pg_config
+    fi
+    PG_CONFIG=$(command -v "$PG_CONFIG") || die "no pg_config; set PG_CONFIG to the one of your server"
+    [[ -r $("$PG_CONFIG" --pgxs) ]] || die "$PG_CONFIG has no PGXS: its server development files are missing"
+    export PG_CONFIG
+}
+
+# Copies the tree; what was built in it is for `make clean` in the copy.
+copy_tree() { # <directory>
+    mkdir -p "$1"
+    tar -C "$ROOT" -cf - --exclude=./.git --exclude=./.build . | tar -C "$1" -xf - --no-same-owner
+}
+
+# PostgreSQL refuses to run as root. For root this runs the script again as
+# user postgres on a copy of the tree and exits with its status; for others it
+# returns.
+leave_root() { # <arguments of the script>
+    ((EUID == 0)) || return 0
+    local status=0
+    id postgres >/dev/null 2>&1 || die "PostgreSQL does not run as root and there is no user postgres; run this as another user"
+    COPY=$(mktemp -d /var/tmp/stent.XXXXXX)
+    trap 'rm -rf "$COPY"' EXIT
+    copy_tree "$COPY/stent"
+    chown -R postgres: "$COPY"
+    cd "$COPY"
+    runuser -u postgres -- env -u TMPDIR HOME="$COPY" "$COPY/stent/scripts/$SCRIPT" "$@" || status=$?
+    exit "$status"
+}
+
+# Sets WORK, a directory of the script's own under .build/, empty. What a run
+# leaves there stays for reading until the next one.
+make_work() {
+    WORK=$ROOT/.build/$SCRIPT
+    mkdir -p "$WORK"
+    exec 9>"$WORK.lock"
+    flock -n 9 || die "another run is using $WORK"
+    rm -rf "$WORK"
+    mkdir -p "$WORK"
+}
+
+# Builds the extension in $WORK/tree and installs it into a private copy of the
+# server, $WORK/pg; from then on PG_CONFIG and BIN mean that copy.
+#
+# A program of PostgreSQL finds share/ and lib/ from where it lies itself, as
+# long as the paths keep their shape, and pg_config prints what it finds. So
+# programs are copied, the rest are links, and no right to /usr is needed.
+build_private() { # <make variables>
+    local bin share lib include directory
+    copy_tree "$WORK/tree"
+    mapfile -t directory < <("$PG_CONFIG" --bindir --sharedir --pkglibdir --includedir)
+    bin=${directory[0]} share=${directory[1]} lib=${directory[2]} include=${directory[3]}
+    mkdir -p "$WORK/pg$bin" "$WORK/pg$share" "$WORK/pg$lib" "$(dirname "$WORK/pg$include")"
+    cp -L "$bin"/* "$WORK/pg$bin"
+    cp -rs "$share/." "$WORK/pg$share"
+    cp -rs "$lib/." "$WORK/pg$lib"
+    ln -s "$include" "$WORK/pg$include"
+
+    BIN=$WORK/pg$bin
+    export PG_CONFIG=$BIN/pg_config PATH=$BIN:$PATH
+    [[ $("$PG_CONFIG" --pkglibdir) == "$WORK/pg$lib" ]] || die "$bin cannot be copied: its pg_config does not follow"
+    make -C "$WORK/tree" -s clean
+    make -C "$WORK/tree" -s -j"$(nproc)" "$@"
+    make -C "$WORK/tree" -s "$@" install
+}
+
+# Makes a cluster and points psql at it: no TCP, a socket of its own. Lines
+# of configuration come from standard input.
+create_cluster() { # <data directory>
+    export PGDATA=$1 PGUSER=postgres PGDATABASE=postgres PGHOST
+    PGHOST=$(mktemp -d /tmp/stent.XXXXXX)
+    initdb -A trust -U postgres -E UTF8 --no-locale >"$PGDATA.initdb" 2>&1 || { cat "$PGDATA.initdb"; die "initdb failed"; }
+    cat >>"$PGDATA/postgresql.conf" - <<CONF
+listen_addresses = ''
+unix_socket_directories = '$PGHOST'
+log_line_prefix = '%m [%p] %q%a '
+CONF
+}
+
+start_cluster() { # <options of pg_ctl>
+    pg_ctl -w -s -l "$PGDATA.log" "$@" start || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
+}
+
+# Ends the cluster, whatever state it is in; safe to call twice.
+drop_cluster() {
+    [[ -n ${PGDATA:-} ]] || return 0
+    [[ ! -e $PGDATA/postmaster.pid ]] || pg_ctl -w -s -m immediate stop >/dev/null 2>&1 || true
+    rm -rf "$PGDATA" "$PGHOST"
+    unset PGDATA PGHOST
+}
