@@ -61,7 +61,13 @@ ready_end_bucket(const char *role)
 	return role_key(role) + ((int64) 1 << ROLE_SHIFT);
 }
 
-/* The first bucket after those of the same role and priority. */
+/* The buckets of the same role and priority lie in [start, end). */
+int64
+ready_rank_start(int64 bucket)
+{
+	return (bucket >> RANK_SHIFT) << RANK_SHIFT;
+}
+
 int64
 ready_rank_end(int64 bucket)
 {
@@ -125,13 +131,15 @@ ready_seek(Store *store, int64 from_bucket, int64 end_bucket)
 	return store_find(table, GetActiveSnapshot(), keys, 2);
 }
 
+/* The key of the entry that ready_seek found. */
 int64
-ready_found_bucket(Store *store)
+ready_found(Store *store, int64 *position)
 {
-	bool isnull;
 	StoreRel *table = store_table(store, STORE_READY);
+	bool isnull;
 	int64 bucket = DatumGetInt64(slot_getattr(table->out, READY_BUCKET, &isnull));
 
+	*position = DatumGetInt64(slot_getattr(table->out, READY_POSITION, &isnull));
 	ExecClearTuple(table->out);
 	return bucket;
 }

@@ -20,6 +20,7 @@ extern uint64 ready_inserts;
 extern int64 ready_bucket(const char *role, int priority, int32 lane_id);
 extern int64 ready_first_bucket(const char *role);
 extern int64 ready_end_bucket(const char *role);
+extern int64 ready_rank_start(int64 bucket);
 extern int64 ready_rank_end(int64 bucket);
 extern int32 ready_bucket_lane(int64 bucket);
 extern int ready_bucket_priority(int64 bucket);
@@ -27,6 +28,6 @@ extern int ready_bucket_priority(int64 bucket);
 extern void ready_insert(Store *store, int64 bucket, int64 position, int64 task_id);
 extern bool ready_take(Store *store, int64 bucket, int64 position);
 extern bool ready_seek(Store *store, int64 from_bucket, int64 end_bucket);
-extern int64 ready_found_bucket(Store *store);
+extern int64 ready_found(Store *store, int64 *position);
 
 #endif

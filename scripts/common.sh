@@ -27,7 +27,7 @@ as_root() {
 # Installs those of the named Debian packages that are missing. With none
 # missing it needs no rights; where there is no dpkg the tools have to be there.
 install_packages() {
-    local package missing=()
+    local package log missing=()
     command -v dpkg-query >/dev/null || return 0
     for package in "$@"; do
         [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
@@ -39,16 +39,20 @@ install_packages() {
     say "Installing ${missing[*]}"
     # One unreachable source among several must not stop what the others have.
     as_root apt-get update -qq || say "apt-get update failed; using the package lists there are"
+    log=$(mktemp)
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >/dev/null
+        apt-get install -y -q --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+        { tail -n 30 "$log"; die "apt-get install failed"; }
+    rm "$log"
 }
 
 # Sets PG_CONFIG to the server to build for: the caller's, or Debian's 15.
 # Debian's is installed if it is missing, a server of the caller's choice is not.
-find_server() {
-    install_packages make gcc libc6-dev procps "$@"
+find_server() { # <further packages>
+    local packages=(make gcc libc6-dev procps "$@")
+    [[ -n ${PG_CONFIG:-} ]] || packages+=(postgresql-15 postgresql-server-dev-15)
+    install_packages "${packages[@]}"
     if [[ -z ${PG_CONFIG:-} ]]; then
-        install_packages postgresql-15 postgresql-server-dev-15
         PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
         [[ -x $PG_CONFIG ]] || PG_CONFIG=pg_config
     fi
@@ -83,7 +87,7 @@ leave_root() { # <arguments of the script>
 # leaves there stays for reading until the next one.
 make_work() {
     WORK=$ROOT/.build/$SCRIPT
-    mkdir -p "$WORK"
+    mkdir -p "$WORK" || die "cannot write to $ROOT"
     exec 9>"$WORK.lock"
     flock -n 9 || die "another run is using $WORK"
     rm -rf "$WORK"
@@ -129,7 +133,7 @@ CONF
 }
 
 start_cluster() { # <options of pg_ctl>
-    pg_ctl -w -s -l "$PGDATA.log" "$@" start || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
+    pg_ctl -w -s -l "$PGDATA.log" "$@" start >>"$PGDATA.log" 2>&1 || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
 }
 
 # Ends the cluster, whatever state it is in; safe to call twice.

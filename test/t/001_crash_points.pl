@@ -1,0 +1,145 @@
+# Crashes the backend at every fault point in every scenario that passes it.
+#
+# A crash must leave the transaction undone, or, after the commit, wholly done:
+# no task lost, doubled or stuck, no effect doubled, no attempt charged. The
+# points are read from the sources, so a new one that no scenario passes fails.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my %points;
+for my $file (glob("extension/*.c"))
+{
+	$points{$_} = 1 for slurp_file($file) =~ /\bSTENT_FAULT\("(\w+)"\)/g;
+}
+cmp_ok(scalar(keys %points), '>', 10, 'fault points found in extension/*.c');
+
+my $node = PostgreSQL::Test::Cluster->new('crash');
+$node->init;
+$node->append_conf('postgresql.conf', "restart_after_crash = on\nstent.retention = 'off'\nautovacuum = off");
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION stent;
+	CREATE TABLE effect (task_id bigint, attempt int);
+	CREATE FUNCTION ok(size int DEFAULT 1, pad text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+		RETURN repeat('r', size);
+	END $$;
+	CREATE FUNCTION flaky() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+		IF stent.attempt() = 1 THEN RAISE EXCEPTION 'not yet'; END IF;
+	END $$;
+	CREATE FUNCTION doomed() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+		RAISE EXCEPTION 'never';
+	END $$;
+	SELECT stent.register('ok', 'ok(int, text)');
+	SELECT stent.register('flaky', 'flaky()', retry => '{"initial_delay": "1h"}');
+	SELECT stent.register('doomed', 'doomed()', retry => '{"max_attempts": 2, "initial_delay": "1h"}');
+	CREATE VIEW everything AS
+		SELECT id, function_id, 'live' AS state, attempt, replays, headers, args_ref, NULL::bigint AS result_ref FROM stent.task
+		UNION ALL SELECT id, function_id, stent._state_name(state), attempt, replays, headers, args_ref, result_ref FROM stent.archive
+		UNION ALL SELECT id, function_id, 'dead', attempt, replays, headers, args_ref, result_ref FROM stent.dead_letter;
+});
+
+# Runs everything to its end, an hour being nothing.
+my $drain = q{DO $$ DECLARE stop timestamptz := clock_timestamp() + '60 s'; shift int := 0; BEGIN LOOP
+	PERFORM set_config('stent.clock', '+' || shift || 'h', false), stent.run(); COMMIT;
+	EXIT WHEN NOT EXISTS (SELECT FROM stent.task);
+	shift := LEAST(shift + 1, 20);
+	IF clock_timestamp() > stop THEN RAISE 'stuck: %', (SELECT jsonb_agg(t) FROM stent.task t); END IF;
+	END LOOP; END $$;};
+
+# Every broken promise as a line: what, which task.
+my $broken = q{
+	SELECT 'acknowledged but not there once', a.id FROM unnest('{ACKED}'::bigint[]) a (id)
+		WHERE 1 <> (SELECT count(*) FROM everything e WHERE e.id = a.id)
+	UNION ALL SELECT 'in two places', id FROM everything GROUP BY id HAVING count(*) > 1
+	UNION ALL SELECT 'effects', id FROM everything e WHERE (SELECT count(*) FROM effect x WHERE x.task_id = e.id)
+		<> CASE state WHEN 'completed' THEN 1 ELSE 0 END
+	UNION ALL SELECT 'effect without a task', task_id FROM effect x WHERE NOT EXISTS (SELECT FROM everything e WHERE e.id = x.task_id)
+	UNION ALL SELECT 'charged', e.id FROM everything e JOIN stent.function f ON f.id = e.function_id
+		WHERE e.attempt <> CASE WHEN e.state = 'timed_out' THEN 0 WHEN f.name = 'ok' THEN 1 ELSE 2 END
+	UNION ALL SELECT 'attempts kept', e.id FROM everything e JOIN stent.function f ON f.id = e.function_id
+		WHERE (SELECT count(*) FROM stent.attempt t WHERE t.task_id = e.id)
+		<> CASE f.name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (e.replays + 1) ELSE 0 END
+	UNION ALL SELECT 'left in live', id FROM stent.task
+	UNION ALL SELECT 'left in ready', task_id FROM stent.ready
+	UNION ALL SELECT 'left in due', task_id FROM stent.due
+	UNION ALL SELECT 'left in dedup', task_id FROM stent.dedup
+	UNION ALL SELECT 'payload without an owner', id FROM stent.payload p
+		WHERE 1 <> (SELECT count(*) FROM everything e WHERE p.id IN (e.args_ref, e.result_ref))
+	UNION ALL SELECT 'payload missing', id FROM everything e, unnest(ARRAY[args_ref, result_ref]) r
+		WHERE r IS NOT NULL AND NOT EXISTS (SELECT FROM stent.payload p WHERE p.id = r)};
+
+my $mark = q{headers => '{"mark": "MARK"}'};
+my $big = q{jsonb_build_object('size', 3000, 'pad', repeat('x', 3000))};
+# name => [statement before, acknowledged; statement that crashes; tasks the latter makes]
+my %scenarios = (
+	dispatch => ['', "SELECT stent.dispatch('ok', $mark)", 1],
+	dispatch_later => ['', "SELECT stent.dispatch('ok', delay => '1h', $mark)", 1],
+	dispatch_full => ['', "SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '10d',
+		counters => '{\"a\": 1}', context => '{\"b\": 2}', $mark)", 1],
+	dispatch_join => ["SELECT stent.dispatch('ok', dedup_key => 'k')", "SELECT stent.dispatch('ok', dedup_key => 'k', $mark)", 0],
+	dispatch_replace => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', delay => '2h', max_duration => '1d')",
+		"SELECT stent.dispatch('ok', $big, dedup_key => 'k', delay => '1h', on_duplicate => 'replace')", 0],
+	dispatch_many => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), $mark)", 3],
+	dispatch_many_later => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), delay => '1h', $mark)", 3],
+	success => ["SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[4]))", 'SELECT stent.run()'],
+	success_dedup => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", 'SELECT stent.run()'],
+	first_of_day => ["SELECT stent.dispatch('ok')", 'SELECT stent.run()'],
+	retry => ["SELECT stent.dispatch('flaky', dedup_key => 'k')", 'SELECT stent.run()'],
+	last_retry => ["SELECT stent.dispatch('doomed', retry => '{\"initial_delay\": \"0s\"}')", 'SELECT stent.run()', 0, 'SELECT stent.run(1)'],
+	promotion => ["SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), delay => '1 microsecond')", 'SELECT stent.run()'],
+	deadline => ["SELECT stent.dispatch('ok', max_duration => '1 microsecond', dedup_key => 'k')", 'SELECT stent.run()'],
+	replay => ["SELECT stent.dispatch('doomed', dedup_key => 'k')", 'SELECT stent.replay(ID)', 0, $drain],
+	replay_many => ["SELECT stent.dispatch('doomed')", 'SELECT stent.replay_many()', 0, $drain],
+	discard => ["SELECT stent.dispatch('doomed')", 'SELECT stent.discard(ID)', 0, $drain],);
+
+my (@acked, %passed);
+my $days = 0;
+for my $name (sort keys %scenarios)
+{
+	my ($before, $action, $makes, $then) = @{ $scenarios{$name} };
+
+	for my $point (sort keys %points)
+	{
+		# LOAD and SET below pass the commit points, once each
+		my $nth = $point eq 'before_commit' || $point eq 'after_commit' ? 2 : 1;
+		my $what = "$name crashed at $point";
+		my ($out, $log, $clock) = ('', -s $node->logfile, '');
+		my $new = $before ? $node->safe_psql('postgres', $before) : '';
+
+		push @acked, split(/\n/, $new);
+		$node->safe_psql('postgres', $then) if $then;
+		$clock = "SET stent.clock = '+" . (100 + 10 * ++$days) . "d';" if $name eq 'first_of_day';
+		(my $sql = $action) =~ s/\bID\b/$new/;
+		$sql =~ s/MARK/$what/;
+		my $status = $node->psql('postgres', "$clock LOAD 'stent'; SET stent.fault = '$point:crash:$nth';\n$sql;", stdout => \$out);
+		my $crashed = $status == 2;
+		if ($crashed)
+		{
+			$passed{$point}++;
+			$node->wait_for_log(qr/reinitializing.*ready to accept connections/s, $log);
+			is($node->safe_psql('postgres', "SELECT count(*) FROM everything WHERE headers ->> 'mark' = '$what'"),
+				$point eq 'after_commit' ? $makes : 0, "$what: all or nothing")
+			  if $makes;
+		}
+		elsif ($status != 0)
+		{
+			fail("$what: ended with $status");
+		}
+		push @acked, split(/\n/, $out) if !$crashed && $action =~ /^SELECT stent.dispatch/;
+		$node->safe_psql('postgres', $drain);
+		(my $query = $broken) =~ s/ACKED/join(',', @acked)/e;
+		is($node->safe_psql('postgres', $query), '', "$what: nothing lost, doubled, stuck or charged") if $crashed;
+	}
+}
+ok($passed{$_}, "a scenario passes fault point $_") for sort keys %points;
+
+done_testing();
