@@ -22,11 +22,13 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -34,6 +36,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -59,6 +62,8 @@ static bool timer_armed; /* from arming until the handler's end is known */
 static bool constraints_known;
 static bool has_initially_deferred;
 static bool has_initially_immediate;
+static List *initially_deferred; /* RangeVars, where the database has both kinds */
+static MemoryContext constraints_cxt;
 
 static void
 constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -136,6 +141,51 @@ timer_stop(void)
 		QueryCancelPending = false;
 }
 
+/*
+ * The initially deferred constraints by name. A name that another constraint of
+ * its schema shares cannot be set by itself and is left out: such a constraint
+ * is immediate from a transaction's second task on.
+ */
+static void
+list_initially_deferred(Relation rel)
+{
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+	MemoryContext old;
+
+	if (constraints_cxt == NULL)
+		constraints_cxt = AllocSetContextCreate(CacheMemoryContext, "stent constraints",
+												ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(constraints_cxt);
+	old = MemoryContextSwitchTo(constraints_cxt);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+		char *schema;
+		ScanKeyData keys[2];
+		SysScanDesc twins;
+		int n = 0;
+
+		if (!constraint->condeferrable || !constraint->condeferred)
+			continue;
+		schema = get_namespace_name(constraint->connamespace);
+		ScanKeyInit(&keys[0], Anum_pg_constraint_conname, BTEqualStrategyNumber, F_NAMEEQ,
+					NameGetDatum(&constraint->conname));
+		ScanKeyInit(&keys[1], Anum_pg_constraint_connamespace, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(constraint->connamespace));
+		twins = systable_beginscan(rel, ConstraintNameNspIndexId, true, NULL, 2, keys);
+		while (HeapTupleIsValid(systable_getnext(twins)))
+			n++;
+		systable_endscan(twins);
+		if (n == 1 && schema != NULL)
+			initially_deferred =
+				lappend(initially_deferred,
+						makeRangeVar(schema, pstrdup(NameStr(constraint->conname)), -1));
+	}
+	MemoryContextSwitchTo(old);
+	systable_endscan(scan);
+}
+
 static void
 learn_constraints(void)
 {
@@ -146,6 +196,7 @@ learn_constraints(void)
 	if (constraints_known)
 		return;
 	has_initially_deferred = has_initially_immediate = false;
+	initially_deferred = NIL;
 	constraints_known = true;
 	rel = table_open(ConstraintRelationId, AccessShareLock);
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
@@ -159,23 +210,31 @@ learn_constraints(void)
 			has_initially_immediate = true;
 	}
 	systable_endscan(scan);
+	if (has_initially_deferred && has_initially_immediate)
+		list_initially_deferred(rel);
 	table_close(rel, AccessShareLock);
 }
 
+/* SET CONSTRAINTS; NIL = ALL. Naming them needs no privilege of the task's role. */
 static void
-set_all_constraints(bool deferred)
+set_constraints(List *names, bool deferred)
 {
 	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
+	Oid user;
+	int sec_context;
 
-	stmt->constraints = NIL;
+	stmt->constraints = names;
 	stmt->deferred = deferred;
+	GetUserIdAndSecContext(&user, &sec_context);
+	if (names != NIL)
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	AfterTriggerSetState(stmt);
+	SetUserIdAndSecContext(user, sec_context);
 }
 
 /*
  * Check what is deferred now, then put the modes back to what a transaction
- * begins with. Where the database has both kinds that is not possible; modes are
- * then all immediate.
+ * begins with.
  */
 void
 attempt_settle_constraints(void)
@@ -183,9 +242,11 @@ attempt_settle_constraints(void)
 	learn_constraints();
 	if (!has_initially_deferred && !has_initially_immediate)
 		return;
-	set_all_constraints(false);
+	set_constraints(NIL, false);
 	if (has_initially_deferred && !has_initially_immediate)
-		set_all_constraints(true);
+		set_constraints(NIL, true);
+	else if (initially_deferred != NIL)
+		set_constraints(initially_deferred, true);
 }
 
 /*
@@ -277,11 +338,9 @@ set_time_limit(const Task *task, Attempt *attempt)
 
 /* The part that may fail. Everything it leaves behind is the subtransaction's. */
 static void
-call_handler(Store *store, Task *task, Attempt *attempt, MemoryContext outer)
+call_handler(Function *function, Jsonb *args, Attempt *attempt, MemoryContext outer)
 {
-	Function *function = function_by_id(store, task->function_id);
 	Handler *handler = function_handler(function);
-	Jsonb *args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
 	Jsonb *result;
 	MemoryContext old;
 
@@ -316,6 +375,10 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 {
 	MemoryContext outer = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorContextCallback *callers = error_context_stack;
+	/* read before the subtransaction, which must not own what the store opens */
+	Function *function = function_by_id(store, task->function_id);
+	Jsonb *args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
 	int guc_level;
 	Oid user;
 	int sec_context;
@@ -337,15 +400,18 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 		 */
 		if (GetAuthenticatedUserId() != GetSessionUserId())
 			SetUserIdAndSecContext(user, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		/* where run() was called from is no part of the task's errors */
+		error_context_stack = NULL;
 		if (attempt->limit_us >= 0)
 			timer_start(attempt->limit_us);
-		call_handler(store, task, attempt, outer);
+		call_handler(function, args, attempt, outer);
 		timer_stop();
 		if (timer_fired && attempt->limit_us >= 0)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("attempt took too long")));
 		SetUserIdAndSecContext(user, sec_context);
 		STENT_FAULT("run_before_release");
 		ReleaseCurrentSubTransaction();
+		error_context_stack = callers;
 		attempt->end = ATTEMPT_SUCCEEDED;
 	}
 	PG_CATCH();
@@ -363,7 +429,6 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 	AtEOXact_GUC(false, guc_level);
 
 	attempt->used_temp = (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0;
-	attempt->mixed_constraints = has_initially_deferred && has_initially_immediate;
 	if (attempt->error == NULL)
 		return;
 	if (attempt->limit_us >= 0 && timer_fired)

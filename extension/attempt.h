@@ -26,7 +26,6 @@ typedef struct Attempt
 	Jsonb *result;	  /* of a success; NULL = JSON null */
 	ErrorData *error; /* of anything else */
 	bool used_temp;	  /* touched the temporary schema */
-	bool mixed_constraints; /* constraint modes could not be put back */
 	int64 limit_us;			/* how long it may last; -1 = any time */
 	AttemptEnd limit_end;	/* what it means to last longer */
 } Attempt;

@@ -78,6 +78,12 @@ complete_past_deadline(Store *store, Task *task)
 	task->finished_at = clock_now();
 	task->error = json_error_parts(unpack_sql_state(STENT_ERR_TIMED_OUT),
 								   "execution exceeded its max_duration", NULL, NULL, NULL, false);
+	if (task->started_at != NO_TIME)
+	{
+		/* an attempt was under way */
+		task->attempt++;
+		remember_attempt(store, task, task->finished_at, task->error);
+	}
 	task_move(store, task, STATE_TIMED_OUT);
 }
 

@@ -101,7 +101,7 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 	if (task->dedup_key != NULL)
 		own_dedup_key(task, lane_get(store, task->lane_id)->role);
 	if (task->deadline != NO_TIME)
-		task->deadline += now - task->created_at;
+		task->deadline += now - task->finished_at; /* being dead takes no time */
 	task->due_at = NO_TIME;
 	task->replays++;
 	if (reset_retries)

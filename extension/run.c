@@ -63,17 +63,9 @@ typedef struct Batch
 static HTAB *times;
 static bool running;
 
-static void
-xact_ended(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT)
-		running = false;
-}
-
 void
 run_init(void)
 {
-	RegisterXactCallback(xact_ended, NULL);
 	attempt_init();
 	commit_guard_init();
 }
@@ -134,28 +126,20 @@ subxids_in_use(void)
 	return MyProc->subxidStatus.count;
 }
 
-/* Whether another session waits for this transaction to end. */
+/*
+ * Whether another session waits for this transaction to end. Who waits for a
+ * finished subtransaction has moved on to the top one.
+ */
 static bool
 somebody_waits(void)
 {
 	LOCKTAG tag;
-	TransactionId *children;
 	TransactionId top = GetTopTransactionIdIfAny();
-	int n;
 
 	if (!TransactionIdIsValid(top))
 		return false;
 	SET_LOCKTAG_TRANSACTION(tag, top);
-	if (LockHasWaiters(&tag, ExclusiveLock, false))
-		return true;
-	n = xactGetCommittedChildren(&children);
-	for (int i = 0; i < n; i++)
-	{
-		SET_LOCKTAG_TRANSACTION(tag, children[i]);
-		if (LockHasWaiters(&tag, ExclusiveLock, false))
-			return true;
-	}
-	return false;
+	return LockHasWaiters(&tag, ExclusiveLock, false);
 }
 
 /* Whether what was done so far must be committed before anything else starts. */
@@ -210,7 +194,7 @@ run_task(Batch *batch, Task *task)
 	STENT_FAULT("run_after_handler");
 	learn_time(task->function_id, elapsed_us(batch) - begin);
 	batch->most_subxids = Max(batch->most_subxids, subxids_in_use() - subxids);
-	if (attempt.used_temp || attempt.mixed_constraints || attempt.end != ATTEMPT_SUCCEEDED)
+	if (attempt.used_temp || attempt.end != ATTEMPT_SUCCEEDED)
 		batch->must_end = true;
 
 	switch (attempt.end)
@@ -324,18 +308,13 @@ next_snapshot(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-int
-run_batch(int max_tasks, char **queues, int n_queues)
+static int
+run_tasks(int max_tasks, char **queues, int n_queues)
 {
 	Batch batch = {0};
 	MemoryContext outer = CurrentMemoryContext;
 
-	if (running)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("stent.run() cannot be called by a handler"),
-						errhint("Dispatch a task instead; it runs after this one commits.")));
 	function_caches_quiet();
-	running = true;
 	INSTR_TIME_SET_CURRENT(batch.started);
 
 	/* what the caller deferred is the caller's error, not a task's */
@@ -380,8 +359,30 @@ run_batch(int max_tasks, char **queues, int n_queues)
 	}
 	store_close(batch.store);
 	MemoryContextDelete(batch.task_cxt);
-	running = false;
 	return batch.done;
+}
+
+/* Run up to max_tasks tasks of the current user; returns how many. */
+int
+run_batch(int max_tasks, char **queues, int n_queues)
+{
+	int done;
+
+	if (running)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("stent.run() cannot be called by a handler"),
+						errhint("Dispatch a task instead; it runs after this one commits.")));
+	running = true;
+	PG_TRY();
+	{
+		done = run_tasks(max_tasks, queues, n_queues);
+	}
+	PG_FINALLY();
+	{
+		running = false;
+	}
+	PG_END_TRY();
+	return done;
 }
 
 static char **

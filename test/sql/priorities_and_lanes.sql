@@ -36,8 +36,8 @@ SELECT lanes_seen();
 SELECT lanes_add('lanes_a', '{a1,a2,a3,a4,a5,a6}'), lanes_add('lanes_b', '{b1,b2,b3}'),
        lanes_add('lanes_a', '{q1,q2}', queue => 'lanes_q'), lanes_add('lanes_a', '{t1,t2}', tags => '{x,y}'),
        lanes_add('lanes_a', '{t3}', tags => '{y,x,x}');
-SELECT string_agg(left(what, 1), '' ORDER BY o) FROM
-    (SELECT what, o FROM string_to_table(lanes_seen(), ' ') WITH ORDINALITY u (what, o) LIMIT 8) s;
+SELECT (o - 1) / 4 + 1 AS turn, string_agg(left(what, 1), ' ' ORDER BY what)
+FROM string_to_table(lanes_seen(), ' ') WITH ORDINALITY u (what, o) GROUP BY turn ORDER BY turn;
 SELECT DISTINCT tags FROM stent.tasks WHERE function = 'lanes_a' ORDER BY tags;
 -- and across batches
 SELECT lanes_add('lanes_a', '{a,a,a}'), lanes_add('lanes_b', '{b,b,b}');
@@ -91,6 +91,7 @@ SET SESSION AUTHORIZATION lanes_role;
 SELECT stent.run();
 RESET SESSION AUTHORIZATION;
 SELECT what FROM lanes_log;
+TRUNCATE lanes_log;
 SELECT role = 'lanes_role' AS theirs, state FROM stent.tasks WHERE function = 'lanes_a' AND args ->> 'what' IN ('mine', 'theirs') ORDER BY 1;
 
 -- leave nothing claimable
