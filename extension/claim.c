@@ -226,6 +226,7 @@ discover_lanes(Claimer *claimer)
 		if (bucket >= 0)
 		{
 			add_lane(claimer, bucket, position);
+			remember_head(bucket, position);
 			claimer->discover_from = bucket + 1;
 		}
 		else if (claimer->wrap_end > claimer->rank_start)
