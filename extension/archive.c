@@ -4,7 +4,9 @@
  *
  * The hot path touches only the partition of today, found by its name. Making
  * partitions and dropping them is SQL (sql/parts/85_maintenance.sql), done ahead
- * of need: whoever runs tasks and sees tomorrow's partition missing makes a week.
+ * of need: whoever runs tasks and sees tomorrow's partition missing makes a week,
+ * at the end of a batch. Where today's is missing (nothing ran for a week), rows go
+ * to archive_kept until it is there: nobody waits for a partition.
  */
 #include "postgres.h"
 
@@ -103,13 +105,6 @@ leaf_for(Timestamp moment)
 	return leaf_oid;
 }
 
-/* Whether there is a partition for what finished at this moment. */
-bool
-archive_covers(Timestamp moment)
-{
-	return OidIsValid(leaf_for(moment));
-}
-
 static void
 call_cold(const char *sql, int nargs, Oid *types, Datum *values)
 {
@@ -121,9 +116,9 @@ call_cold(const char *sql, int nargs, Oid *types, Datum *values)
 	cold_end(&cold);
 }
 
-/* Make the missing partitions from this day on. Waits for others doing the same. */
-void
-archive_make_partitions(Timestamp moment)
+/* Make the missing partitions from this day on. */
+static void
+make_partitions(Timestamp moment)
 {
 	Oid types[2] = {DATEOID, DATEOID};
 	Datum values[2];
@@ -136,41 +131,42 @@ archive_make_partitions(Timestamp moment)
 	CommandCounterIncrement();
 }
 
-/* Whether tomorrow's partition is missing or retention may have something to drop. */
-bool
-archive_housekeeping_due(Timestamp moment)
+/* Whether the partitions of today and tomorrow are there; remembered for the day. */
+static bool
+partitions_ahead(Timestamp moment)
 {
 	int64 day = day_of(moment);
 
-	if (ahead_checked_day != day)
-	{
-		if (!OidIsValid(partition_of_day(day + 1)))
-			return true;
+	if (ahead_checked_day != day && OidIsValid(partition_of_day(day)) &&
+		OidIsValid(partition_of_day(day + 1)))
 		ahead_checked_day = day;
-	}
-	return guc_retention_us() >= 0 &&
-		   (moment >= next_housekeeping || moment < next_housekeeping - HOUSEKEEPING_INTERVAL);
+	return ahead_checked_day == day;
 }
 
 /*
- * Make partitions ahead and drop those past retention. Only called where the
- * transaction is about to commit; never waits for anyone: what is locked now is
- * left for the next time.
+ * At the end of a batch: make partitions ahead, and, where the transaction is
+ * about to commit, drop those past retention. Never waits for anyone: what is
+ * locked now is left for the next time.
  */
 void
-archive_housekeeping(Timestamp moment)
+archive_housekeeping(Timestamp moment, bool may_drop)
 {
+	bool ahead = partitions_ahead(moment);
+	bool drop = may_drop && guc_retention_us() >= 0 &&
+				(moment >= next_housekeeping || moment < next_housekeeping - HOUSEKEEPING_INTERVAL);
 	Oid types[1] = {TIMESTAMPOID};
 	Datum values[1];
 
-	next_housekeeping = moment + HOUSEKEEPING_INTERVAL;
+	if (ahead && !drop)
+		return;
 	(void) store_owner();
 	if (!ConditionalLockRelationOid(store_relation_oid("archive"), ShareUpdateExclusiveLock))
 		return;
-	if (!OidIsValid(partition_of_day(day_of(moment) + 1)))
-		archive_make_partitions(moment);
-	if (guc_retention_us() < 0)
+	if (!ahead)
+		make_partitions(moment);
+	if (!drop)
 		return;
+	next_housekeeping = moment + HOUSEKEEPING_INTERVAL;
 	values[0] = TimestampGetDatum(moment - guc_retention_us());
 	call_cold("SELECT stent._retire($1)", 1, types, values);
 }
@@ -183,15 +179,10 @@ archive_insert(Store *store, const Task *task)
 	bool nulls[ARCHIVE_COLUMNS];
 	Oid leaf = leaf_for(task->finished_at);
 
-	if (!OidIsValid(leaf))
-	{
-		archive_make_partitions(task->finished_at);
-		leaf = leaf_for(task->finished_at);
-		if (!OidIsValid(leaf))
-			elog(ERROR, "archive has no partition for the present day");
-	}
 	task_archive_values(task, values, nulls);
-	store_insert(store, store_leaf(store, leaf), values, nulls);
+	store_insert(store,
+				 OidIsValid(leaf) ? store_leaf(store, leaf) : store_table(store, STORE_ARCHIVE_KEPT),
+				 values, nulls);
 }
 
 void

@@ -8,12 +8,9 @@
 #include "store.h"
 #include "task.h"
 
-extern bool archive_covers(Timestamp moment);
-extern void archive_make_partitions(Timestamp moment);
 extern void archive_insert(Store *store, const Task *task);
 extern void dead_letter_insert(Store *store, const Task *task);
-extern bool archive_housekeeping_due(Timestamp moment);
-extern void archive_housekeeping(Timestamp moment);
+extern void archive_housekeeping(Timestamp moment, bool may_drop);
 extern int64 payload_insert(Store *store, Jsonb *value);
 extern Jsonb *payload_get(Store *store, int64 ref);
 extern void payload_place(Store *store, Jsonb **value, int64 *ref);

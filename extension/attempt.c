@@ -308,9 +308,7 @@ timeout_error(const Task *task, const Interval *timeout)
 
 	error->elevel = ERROR;
 	error->sqlerrcode = STENT_ERR_ATTEMPT_TIMEOUT;
-	error->message = psprintf("attempt exceeded its timeout of %s",
-							  DatumGetCString(DirectFunctionCall1(interval_out,
-																  IntervalPGetDatum(timeout))));
+	error->message = psprintf("attempt exceeded its timeout of %s", duration_text(interval_us(timeout)));
 	return error;
 }
 

@@ -384,6 +384,10 @@ claim_take(Claimer *claimer, const Candidate *candidate)
 	ItemPointerData tid = candidate->tid;
 
 	claim_skip(claimer);
+	/* this very transaction may have taken it since it was read ahead */
+	if (!table_tuple_fetch_row_version(table->rel, &tid, GetActiveSnapshot(), table->out))
+		return false;
+	ExecClearTuple(table->out);
 	if (store_delete(table, &tid, false) != TM_Ok)
 		return false;
 	last_bucket = candidate->bucket;

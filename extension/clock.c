@@ -14,11 +14,15 @@
 
 #include "common/int.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
+
+/* A century: beyond it an interval is a mistake. */
+#define MAX_DURATION_DAYS INT64CONST(36500)
 
 typedef struct ClockSetting
 {
@@ -159,14 +163,54 @@ interval_from_us(int64 us)
 	return interval;
 }
 
-void
-interval_not_negative(const Interval *interval, const char *what)
+/* The text that duration_parse reads as us, such as "1h30m" or "0.5s". */
+char *
+duration_text(int64 us)
 {
+	static const struct
+	{
+		int64 us;
+		const char *unit;
+	} units[] = {{USECS_PER_DAY, "d"}, {USECS_PER_HOUR, "h"}, {USECS_PER_MINUTE, "m"}};
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (int i = 0; i < (int) lengthof(units); i++)
+	{
+		if (us >= units[i].us)
+			appendStringInfo(&text, INT64_FORMAT "%s", us / units[i].us, units[i].unit);
+		us %= units[i].us;
+	}
+	if (us % USECS_PER_SEC != 0)
+	{
+		appendStringInfo(&text, "%d.%06d", (int) (us / USECS_PER_SEC), (int) (us % USECS_PER_SEC));
+		while (text.data[text.len - 1] == '0')
+			text.data[--text.len] = '\0';
+		appendStringInfoChar(&text, 's');
+	}
+	else if (us > 0 || text.len == 0)
+		appendStringInfo(&text, "%ds", (int) (us / USECS_PER_SEC));
+	return text.data;
+}
+
+/* Refuse an interval option that is negative or longer than a century. */
+void
+interval_check(const Interval *interval, const char *what)
+{
+	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	char *shown =
+		DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+
+	if (days > MAX_DURATION_DAYS || days < -MAX_DURATION_DAYS ||
+		interval->time > MAX_DURATION_DAYS * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is too long: \"%s\"", what, shown),
+				 errhint("Give at most 36500 days.")));
 	if (interval_us(interval) < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be negative: \"%s\"", what,
-						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
+				 errmsg("%s must not be negative: \"%s\"", what, shown),
 				 errhint("Give a positive interval, such as interval '5 minutes'.")));
 }
 
@@ -263,7 +307,8 @@ stent_duration(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("duration must not be null")));
+						errmsg("duration must not be null"),
+						errhint("Write numbers with units s, m, h, d or w, such as 30s or 1h30m.")));
 	given = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!duration_parse(given, result))
 		ereport(ERROR,

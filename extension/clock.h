@@ -16,6 +16,7 @@ extern void clock_assign(const char *newval, void *extra);
 extern bool duration_parse(const char *text, Interval *out);
 extern int64 interval_us(const Interval *interval);
 extern Interval *interval_from_us(int64 us);
-extern void interval_not_negative(const Interval *interval, const char *what);
+extern void interval_check(const Interval *interval, const char *what);
+extern char *duration_text(int64 us);
 
 #endif

@@ -126,16 +126,6 @@ forget(int64 id, int64 ref)
 	cold_end(&cold);
 }
 
-static void
-discard(Store *store, Task *task)
-{
-	/* past retention there is no partition, and nothing to keep */
-	if (archive_covers(task->finished_at))
-		archive_insert(store, task);
-	else
-		forget(task->id, task->args_ref);
-}
-
 static char *
 optional_text(FunctionCallInfo fcinfo, int arg)
 {
@@ -146,7 +136,8 @@ static void
 need(FunctionCallInfo fcinfo, int arg, const char *what)
 {
 	if (PG_ARGISNULL(arg))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what)));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what),
+						errhint("See the comment of the function, \\df+ stent.* in psql.")));
 }
 
 static char *
@@ -195,7 +186,7 @@ stent_discard(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	task = take_dead_letter(store, id, is_admin());
 	if (task != NULL)
-		discard(store, task);
+		archive_insert(store, task);
 	PopActiveSnapshot();
 	store_close(store);
 	if (task == NULL)
@@ -255,7 +246,7 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 	{
 		Interval *age = PG_GETARG_INTERVAL_P(filter->older_than);
 
-		interval_not_negative(age, "older_than");
+		interval_check(age, "older_than");
 		values[2] = DirectFunctionCall2(timestamp_mi_interval, TimestampGetDatum(clock_now()),
 										IntervalPGetDatum(age));
 		nulls[2] = ' ';
@@ -332,7 +323,7 @@ bulk(const Filter *filter, BulkAction action, const char *queue, bool reset_retr
 			if (action == BULK_REPLAY)
 				replay(store, task, queue, reset_retries);
 			else if (action == BULK_DISCARD)
-				discard(store, task);
+				archive_insert(store, task);
 			else
 				forget(task->id, task->args_ref);
 		}

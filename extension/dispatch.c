@@ -97,7 +97,7 @@ duration_option(FunctionCallInfo fcinfo, int arg, const char *what)
 	if (!given(fcinfo, arg))
 		return NULL;
 	interval = PG_GETARG_INTERVAL_P(arg);
-	interval_not_negative(interval, what);
+	interval_check(interval, what);
 	return interval_us(interval) == 0 ? NULL : interval;
 }
 

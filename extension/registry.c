@@ -349,7 +349,8 @@ check_tags(ArrayType *tags)
 	{
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("tag %d must not be null", i)));
+							errmsg("tag %d must not be null", i),
+							errhint("Give tags as ARRAY['a', 'b'].")));
 		names[i] = check_name(DatumGetTextPP(elements[i]), "a tag");
 	}
 	qsort(names, n, sizeof(char *), compare_texts);
@@ -366,7 +367,8 @@ not_null(FunctionCallInfo fcinfo, int arg, const char *what)
 {
 	if (PG_ARGISNULL(arg))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s must not be null", what)));
+						errmsg("%s must not be null", what),
+						errhint("Leave it out for its default, or give a value.")));
 }
 
 static void
@@ -421,7 +423,7 @@ optional_duration(FunctionCallInfo fcinfo, int arg, const char *what, char *null
 	if (PG_ARGISNULL(arg))
 		return (Datum) 0;
 	interval = PG_GETARG_INTERVAL_P(arg);
-	interval_not_negative(interval, what);
+	interval_check(interval, what);
 	if (interval_us(interval) > 0)
 		*null_flag = ' ';
 	return IntervalPGetDatum(interval);
@@ -465,10 +467,14 @@ stent_register(PG_FUNCTION_ARGS)
 	positive_limit(fcinfo, REGISTER_RATE_LIMIT, "rate_limit");
 	if (!PG_ARGISNULL(REGISTER_MAX_CONCURRENT))
 		not_yet("max_concurrent");
-	if (!PG_ARGISNULL(REGISTER_RATE_LIMIT) || !PG_ARGISNULL(REGISTER_RATE_INTERVAL))
+	if (!PG_ARGISNULL(REGISTER_RATE_LIMIT))
 		not_yet("rate_limit");
-	if (PG_GETARG_BOOL(REGISTER_CACHED) || !PG_ARGISNULL(REGISTER_CACHE_TTL))
+	if (!PG_ARGISNULL(REGISTER_RATE_INTERVAL))
+		not_yet("rate_interval");
+	if (PG_GETARG_BOOL(REGISTER_CACHED))
 		not_yet("cached");
+	if (!PG_ARGISNULL(REGISTER_CACHE_TTL))
+		not_yet("cache_ttl");
 	if (PG_GETARG_BOOL(REGISTER_IDEMPOTENT))
 		not_yet("idempotent");
 

@@ -211,17 +211,8 @@ push_number(JsonbParseState **state, const char *key, double number)
 static void
 push_duration(JsonbParseState **state, const char *key, int64 us)
 {
-	char *text = psprintf(INT64_FORMAT, us / USECS_PER_SEC);
-
-	if (us % USECS_PER_SEC != 0)
-	{
-		text = psprintf("%s.%06d", text, (int) (us % USECS_PER_SEC));
-		while (text[strlen(text) - 1] == '0')
-			text[strlen(text) - 1] = '\0';
-	}
-	text = psprintf("%ss", text);
 	push_key(state, key);
-	push_text(state, WJB_VALUE, text);
+	push_text(state, WJB_VALUE, duration_text(us));
 }
 
 static void

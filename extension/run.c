@@ -319,8 +319,6 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 
 	/* what the caller deferred is the caller's error, not a task's */
 	attempt_settle_constraints();
-	if (!archive_covers(clock_now()))
-		archive_make_partitions(clock_now());
 
 	batch.store = store_open();
 	batch.task_cxt = AllocSetContextCreate(outer, "stent task", ALLOCSET_DEFAULT_SIZES);
@@ -354,8 +352,7 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 		next_snapshot();
 		(void) due_promote(batch.store, now, DUE_BATCH);
 		PopActiveSnapshot();
-		if (!IsTransactionBlock() && archive_housekeeping_due(now))
-			archive_housekeeping(now);
+		archive_housekeeping(now, !IsTransactionBlock());
 	}
 	store_close(batch.store);
 	MemoryContextDelete(batch.task_cxt);
@@ -401,7 +398,8 @@ queue_names(ArrayType *array, int *n)
 	{
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("queue %d must not be null", i)));
+							errmsg("queue %d must not be null", i),
+							errhint("Leave queues NULL to serve all.")));
 		names[i] = TextDatumGetCString(elements[i]);
 	}
 	return names;
@@ -416,7 +414,8 @@ stent_run(PG_FUNCTION_ARGS)
 	int max_tasks;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("max_tasks must not be null")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("max_tasks must not be null"),
+						errhint("100 is a good size of a batch.")));
 	max_tasks = PG_GETARG_INT32(0);
 	if (max_tasks <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -34,7 +34,7 @@
 
 static const char *const table_names[STORE_TABLES] = {
 	"task", "ready", "due", "payload", "function", "lane", "retry_policy",
-	"attempt", "dedup", "dead_letter", "counter", "context", NULL};
+	"attempt", "dedup", "dead_letter", "counter", "context", "archive_kept", NULL};
 
 static Oid table_oids[STORE_TABLES];
 static Oid schema_oid;
@@ -363,6 +363,9 @@ cold_begin_as_caller(ColdSql *cold)
 	GetUserIdAndSecContext(&cold->user, &cold->sec_context);
 	cold->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	/* what is shown as jsonb must not depend on the reader */
+	(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -37,6 +37,7 @@ typedef enum StoreTable
 	STORE_DEAD_LETTER,
 	STORE_COUNTER,
 	STORE_CONTEXT,
+	STORE_ARCHIVE_KEPT,
 	STORE_ARCHIVE_LEAF, /* the partition that takes what finishes now */
 	STORE_TABLES
 } StoreTable;

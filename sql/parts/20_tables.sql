@@ -145,13 +145,14 @@ CREATE TABLE stent.archive (
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE stent.archive IS 'private: finished tasks, one partition a day';
 
--- Archived rows that outlive their partition because their execution lives.
+-- Archived rows without a partition: theirs was dropped while their execution
+-- lives, or there was none when they finished.
 CREATE TABLE stent.archive_kept (
     LIKE stent.archive,
     CONSTRAINT archive_kept_pkey PRIMARY KEY (id)
 );
 COMMENT ON TABLE stent.archive_kept IS
-  'private: finished tasks of live executions whose partition was dropped';
+  'private: finished tasks without a partition';
 
 CREATE TABLE stent.dead_letter (
     LIKE stent.archive,

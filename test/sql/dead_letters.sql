@@ -42,7 +42,7 @@ FROM jsonb_array_elements(stent.state_of(:id) -> 'attempts') a;
 SELECT stent.state_of(:id) -> 'counters' AS counters;
 
 -- only dead letters can be replayed; an id is needed
-CREATE FUNCTION dead_letters_try(sql text, id bigint DEFAULT 0) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION dead_letters_try(sql text, id bigint DEFAULT -999) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     code text; msg text;
 BEGIN

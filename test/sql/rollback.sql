@@ -18,6 +18,8 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('big', repeat('x', n));
 END $$;
+CREATE FUNCTION rollback_big(j jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT j';
+SELECT stent.register('rollback_big', 'rollback_big(jsonb)');
 SELECT stent.register('rollback_f', 'rollback_f(int)', retry => '{"max_attempts": 1}');
 -- one task to the end first, so that partitions of the day exist
 SELECT stent.dispatch('rollback_f', '{"n": 1}') AS id \gset
@@ -35,9 +37,6 @@ BEGIN
     -- args over a kilobyte go elsewhere
     PERFORM stent.dispatch('rollback_big', jsonb_build_object('text', repeat('x', 3000)));
 END $$;
-CREATE FUNCTION rollback_big(j jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT j';
-SELECT stent.register('rollback_big', 'rollback_big(jsonb)');
-UPDATE rollback_before SET n = n + 1 WHERE name = 'function';
 
 BEGIN;
 CALL rollback_dispatch();

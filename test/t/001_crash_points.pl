@@ -57,25 +57,25 @@ my $drain = q{DO $$ DECLARE stop timestamptz := clock_timestamp() + '60 s'; shif
 
 # Every broken promise as a line: what, which task.
 my $broken = q{
-	SELECT 'acknowledged but not there once', a.id FROM unnest('{ACKED}'::bigint[]) a (id)
-		WHERE 1 <> (SELECT count(*) FROM everything e WHERE e.id = a.id)
-	UNION ALL SELECT 'in two places', id FROM everything GROUP BY id HAVING count(*) > 1
-	UNION ALL SELECT 'effects', id FROM everything e WHERE (SELECT count(*) FROM effect x WHERE x.task_id = e.id)
-		<> CASE state WHEN 'completed' THEN 1 ELSE 0 END
-	UNION ALL SELECT 'effect without a task', task_id FROM effect x WHERE NOT EXISTS (SELECT FROM everything e WHERE e.id = x.task_id)
-	UNION ALL SELECT 'charged', e.id FROM everything e JOIN stent.function f ON f.id = e.function_id
-		WHERE e.attempt <> CASE WHEN e.state = 'timed_out' THEN 0 WHEN f.name = 'ok' THEN 1 ELSE 2 END
-	UNION ALL SELECT 'attempts kept', e.id FROM everything e JOIN stent.function f ON f.id = e.function_id
-		WHERE (SELECT count(*) FROM stent.attempt t WHERE t.task_id = e.id)
-		<> CASE f.name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (e.replays + 1) ELSE 0 END
+	WITH e AS MATERIALIZED (SELECT e.*, f.name FROM everything e JOIN stent.function f ON f.id = e.function_id),
+	one AS MATERIALIZED (SELECT id, count(*) AS places FROM e GROUP BY id),
+	x AS MATERIALIZED (SELECT task_id, count(*) AS effects FROM effect GROUP BY task_id),
+	t AS MATERIALIZED (SELECT task_id, count(*) AS attempts FROM stent.attempt GROUP BY task_id),
+	r AS MATERIALIZED (SELECT ref, count(*) AS owners FROM e, unnest(ARRAY[args_ref, result_ref]) ref WHERE ref IS NOT NULL GROUP BY ref)
+	SELECT 'acknowledged but not there', a FROM unnest('{ACKED}'::bigint[]) a LEFT JOIN one ON one.id = a WHERE one.id IS NULL
+	UNION ALL SELECT 'in two places', id FROM one WHERE places > 1
+	UNION ALL SELECT 'effects', COALESCE(id, task_id) FROM e FULL JOIN x ON x.task_id = e.id
+		WHERE COALESCE(effects, 0) <> CASE state WHEN 'completed' THEN 1 ELSE 0 END
+	UNION ALL SELECT 'charged', id FROM e
+		WHERE attempt <> CASE WHEN state = 'timed_out' THEN 0 WHEN name = 'ok' THEN 1 ELSE 2 END
+	UNION ALL SELECT 'attempts kept', COALESCE(id, task_id) FROM e FULL JOIN t ON t.task_id = e.id
+		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1) ELSE 0 END
 	UNION ALL SELECT 'left in live', id FROM stent.task
 	UNION ALL SELECT 'left in ready', task_id FROM stent.ready
 	UNION ALL SELECT 'left in due', task_id FROM stent.due
 	UNION ALL SELECT 'left in dedup', task_id FROM stent.dedup
-	UNION ALL SELECT 'payload without an owner', id FROM stent.payload p
-		WHERE 1 <> (SELECT count(*) FROM everything e WHERE p.id IN (e.args_ref, e.result_ref))
-	UNION ALL SELECT 'payload missing', id FROM everything e, unnest(ARRAY[args_ref, result_ref]) r
-		WHERE r IS NOT NULL AND NOT EXISTS (SELECT FROM stent.payload p WHERE p.id = r)};
+	UNION ALL SELECT 'payload', COALESCE(p.id, ref) FROM stent.payload p FULL JOIN r ON r.ref = p.id
+		WHERE p.id IS NULL OR owners IS DISTINCT FROM 1};
 
 my $mark = q{headers => '{"mark": "MARK"}'};
 my $big = q{jsonb_build_object('size', 3000, 'pad', repeat('x', 3000))};
@@ -97,7 +97,7 @@ my %scenarios = (
 	last_retry => ["SELECT stent.dispatch('doomed', retry => '{\"initial_delay\": \"0s\"}')", 'SELECT stent.run()', 0, 'SELECT stent.run(1)'],
 	promotion => ["SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), delay => '1 microsecond')", 'SELECT stent.run()'],
 	deadline => ["SELECT stent.dispatch('ok', max_duration => '1 microsecond', dedup_key => 'k')", 'SELECT stent.run()'],
-	replay => ["SELECT stent.dispatch('doomed', dedup_key => 'k')", 'SELECT stent.replay(ID)', 0, $drain],
+	replay => ["SELECT stent.dispatch('doomed', dedup_key => 'WHAT')", 'SELECT stent.replay(ID)', 0, $drain],
 	replay_many => ["SELECT stent.dispatch('doomed')", 'SELECT stent.replay_many()', 0, $drain],
 	discard => ["SELECT stent.dispatch('doomed')", 'SELECT stent.discard(ID)', 0, $drain],);
 
@@ -113,13 +113,12 @@ for my $name (sort keys %scenarios)
 		my $nth = $point eq 'before_commit' || $point eq 'after_commit' ? 2 : 1;
 		my $what = "$name crashed at $point";
 		my ($out, $log, $clock) = ('', -s $node->logfile, '');
-		my $new = $before ? $node->safe_psql('postgres', $before) : '';
+		my $new = $before ? $node->safe_psql('postgres', $before =~ s/WHAT/$what/r) : '';
 
 		push @acked, split(/\n/, $new);
 		$node->safe_psql('postgres', $then) if $then;
 		$clock = "SET stent.clock = '+" . (100 + 10 * ++$days) . "d';" if $name eq 'first_of_day';
-		(my $sql = $action) =~ s/\bID\b/$new/;
-		$sql =~ s/MARK/$what/;
+		my $sql = $action =~ s/\bID\b/$new/r =~ s/MARK/$what/r;
 		my $status = $node->psql('postgres', "$clock LOAD 'stent'; SET stent.fault = '$point:crash:$nth';\n$sql;", stdout => \$out);
 		my $crashed = $status == 2;
 		if ($crashed)
@@ -136,7 +135,7 @@ for my $name (sort keys %scenarios)
 		}
 		push @acked, split(/\n/, $out) if !$crashed && $action =~ /^SELECT stent.dispatch/;
 		$node->safe_psql('postgres', $drain);
-		(my $query = $broken) =~ s/ACKED/join(',', @acked)/e;
+		my $query = $broken =~ s/ACKED/join(',', @acked)/er;
 		is($node->safe_psql('postgres', $query), '', "$what: nothing lost, doubled, stuck or charged") if $crashed;
 	}
 }
