@@ -12,7 +12,7 @@
 #include "task.h"
 
 #define CLAIM_LANES 64
-#define CLAIM_AHEAD 16
+#define CLAIM_AHEAD 32
 
 /* An entry that was looked at; nothing is taken until claim_take. */
 typedef struct Candidate

@@ -225,6 +225,51 @@ run_task(Batch *batch, Task *task)
 	return true;
 }
 
+/* The entry of the highest priority that may be served and was not tried, or NULL. */
+static DueEntry *
+best_due(Batch *batch, DueEntry *entries, int n)
+{
+	DueEntry *best = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		DueEntry *entry = &entries[i];
+
+		if (entry->kind == DUE_READY && claim_may_serve(&batch->claimer, entry->bucket) &&
+			(best == NULL ||
+			 ready_bucket_priority(entry->bucket) > ready_bucket_priority(best->bucket)))
+			best = entry;
+	}
+	return best;
+}
+
+/* Promote one task of ours that nobody holds, of at least this priority. */
+static void
+promote_one(Batch *batch, Timestamp now, int min_priority)
+{
+	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
+	Timestamp from = NO_TIME;
+	int n;
+
+	do
+	{
+		DueEntry *best;
+
+		n = due_peek(batch->store, from, now, entries, DUE_BATCH);
+		while ((best = best_due(batch, entries, n)) != NULL &&
+			   ready_bucket_priority(best->bucket) >= min_priority)
+		{
+			if (due_promote_one(batch->store, best))
+				return;
+			best->kind = '\0'; /* somebody holds it */
+		}
+		if (n == DUE_BATCH && entries[n - 1].due_at == from)
+			return;
+		if (n > 0)
+			from = entries[n - 1].due_at;
+	} while (n == DUE_BATCH);
+}
+
 /*
  * Before a batch: promote what has come due. Promoted tasks are invisible to
  * others until this transaction commits, so if the task that will run first may
@@ -239,34 +284,23 @@ promote_before(Batch *batch)
 	int n = due_peek(store, NO_TIME, now, entries, DUE_BATCH);
 	Candidate ready;
 	bool have_ready;
-	DueEntry *best = NULL;
-	int32 first_function;
+	DueEntry *best;
+	int64 first;
 
 	if (n == 0)
 		return;
 	have_ready = claim_peek(&batch->claimer, &ready);
-	for (int i = 0; i < n; i++)
-	{
-		if (entries[i].kind != DUE_READY || !claim_may_serve(&batch->claimer, entries[i].bucket))
-			continue;
-		if (best == NULL || ready_bucket_priority(entries[i].bucket) > ready_bucket_priority(best->bucket))
-			best = &entries[i];
-	}
+	best = best_due(batch, entries, n);
 	if (best != NULL && have_ready &&
 		ready_bucket_priority(ready.bucket) >= ready_bucket_priority(best->bucket))
 		best = NULL;
-	if (best == NULL && !have_ready)
-	{
-		/* nothing of ours to run: the transaction ends at once */
-		(void) due_promote(store, now, DUE_BATCH);
-		return;
-	}
-	first_function =
-		lane_get(store, ready_bucket_lane(best != NULL ? best->bucket : ready.bucket))->function_id;
-	if (may_share(batch, first_function))
+	first = best != NULL ? best->bucket : have_ready ? ready.bucket : -1;
+	if (first < 0 ||
+		may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
+		/* with nothing of ours to run, the transaction ends at once */
 		(void) due_promote(store, now, DUE_BATCH);
 	else if (best != NULL)
-		(void) due_promote_one(store, best);
+		promote_one(batch, now, have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
 }
 
 /* Take and run one task; false when nothing (more) may be taken in this batch. */

@@ -199,6 +199,8 @@ table_close_parts(StoreRel *table)
 {
 	if (table->rel == NULL)
 		return;
+	if (table->scan != NULL)
+		index_endscan(table->scan);
 	ExecDropSingleTupleTableSlot(table->in);
 	ExecDropSingleTupleTableSlot(table->out);
 	ExecCloseIndices(table->rri);
@@ -281,12 +283,24 @@ store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n)
 bool
 store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys)
 {
-	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, snapshot, nkeys);
 	bool found;
 
-	index_rescan(scan, keys, nkeys, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, table->out);
-	index_endscan(scan);
+	if (table->scan != NULL && table->scan_keys != nkeys)
+	{
+		index_endscan(table->scan);
+		table->scan = NULL;
+	}
+	if (table->scan == NULL)
+	{
+		table->scan = compat_index_beginscan(table->rel, table->pkey, snapshot, nkeys);
+		table->scan_keys = nkeys;
+	}
+	/* the descriptor is kept, nothing else: no pin, no position, no snapshot */
+	table->scan->xs_snapshot = snapshot;
+	index_rescan(table->scan, keys, nkeys, NULL, 0);
+	found = index_getnext_slot(table->scan, ForwardScanDirection, table->out);
+	table_index_fetch_reset(table->scan->xs_heapfetch);
+	table->scan->xs_snapshot = InvalidSnapshot;
 	return found;
 }
 

@@ -11,6 +11,8 @@
 
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/relscan.h"
 #include "access/skey.h"
 #include "access/tableam.h"
 #include "datatype/timestamp.h"
@@ -123,6 +125,8 @@ typedef struct StoreRel
 	ResultRelInfo *rri;
 	TupleTableSlot *in;	 /* for inserts */
 	TupleTableSlot *out; /* for scans */
+	IndexScanDesc scan;	 /* of the primary key, kept between store_finds */
+	int scan_keys;
 } StoreRel;
 
 typedef struct Store
