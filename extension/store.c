@@ -180,6 +180,7 @@ table_open_parts(Store *store, StoreRel *table, Oid oid)
 {
 	MemoryContext old = MemoryContextSwitchTo(store->cxt);
 
+	table->cxt = store->cxt;
 	table->rel = table_open(oid, RowExclusiveLock);
 	table->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->rri, table->rel, 0, NULL, 0);
@@ -283,6 +284,7 @@ store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n)
 bool
 store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys)
 {
+	MemoryContext old = MemoryContextSwitchTo(table->cxt);
 	bool found;
 
 	if (table->scan != NULL && table->scan_keys != nkeys)
@@ -301,6 +303,7 @@ store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys)
 	found = index_getnext_slot(table->scan, ForwardScanDirection, table->out);
 	table_index_fetch_reset(table->scan->xs_heapfetch);
 	table->scan->xs_snapshot = InvalidSnapshot;
+	MemoryContextSwitchTo(old);
 	return found;
 }
 

@@ -127,6 +127,7 @@ typedef struct StoreRel
 	TupleTableSlot *out; /* for scans */
 	IndexScanDesc scan;	 /* of the primary key, kept between store_finds */
 	int scan_keys;
+	MemoryContext cxt; /* of the store */
 } StoreRel;
 
 typedef struct Store
