@@ -159,7 +159,7 @@ stent_replay(PG_FUNCTION_ARGS)
 	need(fcinfo, 2, "reset_retries");
 	id = PG_GETARG_INT64(0);
 	queue = queue_option(fcinfo, 1);
-	store = store_open();
+	store = store_open("stent.replay()");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	task = take_dead_letter(store, id, is_admin());
 	if (task == NULL)
@@ -182,7 +182,7 @@ stent_discard(PG_FUNCTION_ARGS)
 
 	need(fcinfo, 0, "id");
 	id = PG_GETARG_INT64(0);
-	store = store_open();
+	store = store_open("stent.discard()");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	task = take_dead_letter(store, id, is_admin());
 	if (task != NULL)
@@ -299,9 +299,10 @@ typedef enum BulkAction
 } BulkAction;
 
 static int64
-bulk(const Filter *filter, BulkAction action, const char *queue, bool reset_retries)
+bulk(const char *command, const Filter *filter, BulkAction action, const char *queue,
+	 bool reset_retries)
 {
-	Store *store = store_open();
+	Store *store = store_open(command);
 	MemoryContext cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "stent bulk", ALLOCSET_DEFAULT_SIZES);
 	uint64 n;
@@ -342,7 +343,7 @@ stent_replay_many(PG_FUNCTION_ARGS)
 	Filter filter = {fcinfo, 0, 1, 2, 5};
 
 	need(fcinfo, 4, "reset_retries");
-	PG_RETURN_INT64(bulk(&filter, BULK_REPLAY, queue_option(fcinfo, 3), PG_GETARG_BOOL(4)));
+	PG_RETURN_INT64(bulk("stent.replay_many()", &filter, BULK_REPLAY, queue_option(fcinfo, 3), PG_GETARG_BOOL(4)));
 }
 
 PG_FUNCTION_INFO_V1(stent_discard_many);
@@ -351,7 +352,7 @@ stent_discard_many(PG_FUNCTION_ARGS)
 {
 	Filter filter = {fcinfo, 0, 1, 2, 3};
 
-	PG_RETURN_INT64(bulk(&filter, BULK_DISCARD, NULL, false));
+	PG_RETURN_INT64(bulk("stent.discard_many()", &filter, BULK_DISCARD, NULL, false));
 }
 
 PG_FUNCTION_INFO_V1(stent_purge_dead_letters);
@@ -361,5 +362,5 @@ stent_purge_dead_letters(PG_FUNCTION_ARGS)
 	Filter filter = {fcinfo, 1, 2, 0, -1};
 
 	need(fcinfo, 0, "older_than");
-	PG_RETURN_INT64(bulk(&filter, BULK_PURGE, NULL, false));
+	PG_RETURN_INT64(bulk("stent.purge_dead_letters()", &filter, BULK_PURGE, NULL, false));
 }

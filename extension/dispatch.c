@@ -490,7 +490,7 @@ stent_dispatch(PG_FUNCTION_ARGS)
 							errhint("Hash a long key, for example with sha256().")));
 	}
 
-	store = store_open();
+	store = store_open("stent.dispatch()");
 	read_options(fcinfo, store, &at, &options);
 	check_args(options.function, function_handler(options.function), args);
 
@@ -592,7 +592,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 						errhint("Give an array of jsonb, one element for each execution.")));
 	array = PG_GETARG_ARRAYTYPE_P(1);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	store = store_open();
+	store = store_open("stent.dispatch_many()");
 	read_options(fcinfo, store, &at, &options);
 	handler = function_handler(options.function);
 	bulk = options.due_at == NO_TIME && options.deadline == NO_TIME;

@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -146,12 +147,26 @@ handler_describe(Oid oid, int error_code)
 	return handler;
 }
 
-/* The function a stored name means now, or InvalidOid. */
+/*
+ * The function a stored name means now, or InvalidOid. Looked up without the
+ * role's privileges, which are checked on what was found.
+ */
 Oid
 handler_lookup(const char *qualified_name)
 {
-	return DatumGetObjectId(
-		DirectFunctionCall1(to_regprocedure, CStringGetTextDatum(qualified_name)));
+	LOCAL_FCINFO(fcinfo, 1);
+	Oid user;
+	int sec_context;
+	Datum oid;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(qualified_name);
+	fcinfo->args[0].isnull = false;
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	oid = to_regprocedure(fcinfo);
+	SetUserIdAndSecContext(user, sec_context);
+	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(oid);
 }
 
 /* The task's role must be allowed to call what it is about to run. */

@@ -507,7 +507,7 @@ stent_register(PG_FUNCTION_ARGS)
 		? unconstify(RetryPolicy *, &retry_defaults)
 		: retry_parse(PG_GETARG_JSONB_P(REGISTER_RETRY), &retry_defaults);
 
-	store = store_open();
+	store = store_open("stent.register()");
 	values[POLICY] = Int32GetDatum(policy_intern(store, retry_to_jsonb(policy)));
 	values[ID] = Int32GetDatum(store_next_small_id());
 	store_close(store);

@@ -354,7 +354,7 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 	/* what the caller deferred is the caller's error, not a task's */
 	attempt_settle_constraints();
 
-	batch.store = store_open();
+	batch.store = store_open("stent.run()");
 	batch.task_cxt = AllocSetContextCreate(outer, "stent task", ALLOCSET_DEFAULT_SIZES);
 	claim_begin(&batch.claimer, batch.store, GetUserNameFromId(GetUserId(), false), queues, n_queues,
 				max_tasks);

@@ -21,6 +21,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -160,14 +161,19 @@ store_next_small_id(void)
 	return (int32) nextval_internal(small_sequence_oid, false);
 }
 
+/* Open the store for a command that writes. */
 Store *
-store_open(void)
+store_open(const char *command)
 {
 	Store *store;
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "stent store",
 											  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(cxt);
+	MemoryContext old;
 
+	/* direct access bypasses the executor's own checks */
+	PreventCommandIfReadOnly(command);
+	PreventCommandDuringRecovery(command);
+	old = MemoryContextSwitchTo(cxt);
 	store = palloc0_object(Store);
 	store->cxt = cxt;
 	store->estate = CreateExecutorState();
@@ -302,6 +308,8 @@ store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys)
 	index_rescan(table->scan, keys, nkeys, NULL, 0);
 	found = index_getnext_slot(table->scan, ForwardScanDirection, table->out);
 	table_index_fetch_reset(table->scan->xs_heapfetch);
+	if (!IsMVCCSnapshot(snapshot))
+		index_rescan(table->scan, keys, nkeys, NULL, 0); /* else the leaf stays pinned */
 	table->scan->xs_snapshot = InvalidSnapshot;
 	MemoryContextSwitchTo(old);
 	return found;

@@ -138,7 +138,7 @@ typedef struct Store
 	Oid leaf; /* relation open as STORE_ARCHIVE_LEAF */
 } Store;
 
-extern Store *store_open(void);
+extern Store *store_open(const char *command);
 extern void store_close(Store *store);
 extern StoreRel *store_table(Store *store, StoreTable which);
 extern StoreRel *store_leaf(Store *store, Oid leaf);
