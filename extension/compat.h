@@ -22,6 +22,11 @@
 #error "stent needs PostgreSQL 15 or newer"
 #endif
 
+/* 18 made noreturn a prefix. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 16 folded pg_xxx_aclcheck into object_aclcheck. */
 #if PG_VERSION_NUM < 160000
 static inline AclResult

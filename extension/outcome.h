@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
-extern void unknown_task(int64 id) pg_attribute_noreturn();
+#include "compat.h"
+
+pg_noreturn extern void unknown_task(int64 id);
 
 #endif
