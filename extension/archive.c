@@ -82,9 +82,8 @@ partition_of_day(int64 day)
 
 	j2date((int) (day + POSTGRES_EPOCH_JDATE), &year, &month, &mday);
 	oid = store_relation_oid(psprintf("archive_p%04d%02d%02d", year, month, mday));
-	if (OidIsValid(oid) &&
-		(!get_rel_relispartition(oid) ||
-		 get_partition_parent(oid, true) != store_relation_oid("archive")))
+	if (OidIsValid(oid) && (!get_rel_relispartition(oid) ||
+							get_partition_parent(oid, true) != store_relation_oid("archive")))
 		return InvalidOid;
 	return oid;
 }
@@ -180,9 +179,9 @@ archive_insert(Store *store, const Task *task)
 	Oid leaf = leaf_for(task->finished_at);
 
 	task_archive_values(task, values, nulls);
-	store_insert(store,
-				 OidIsValid(leaf) ? store_leaf(store, leaf) : store_table(store, STORE_ARCHIVE_KEPT),
-				 values, nulls);
+	store_insert(
+		store, OidIsValid(leaf) ? store_leaf(store, leaf) : store_table(store, STORE_ARCHIVE_KEPT),
+		values, nulls);
 }
 
 void

@@ -154,8 +154,8 @@ list_initially_deferred(Relation rel)
 	MemoryContext old;
 
 	if (constraints_cxt == NULL)
-		constraints_cxt = AllocSetContextCreate(CacheMemoryContext, "stent constraints",
-												ALLOCSET_SMALL_SIZES);
+		constraints_cxt =
+			AllocSetContextCreate(CacheMemoryContext, "stent constraints", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(constraints_cxt);
 	old = MemoryContextSwitchTo(constraints_cxt);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -308,7 +308,8 @@ timeout_error(const Task *task, const Interval *timeout)
 
 	error->elevel = ERROR;
 	error->sqlerrcode = STENT_ERR_ATTEMPT_TIMEOUT;
-	error->message = psprintf("attempt exceeded its timeout of %s", duration_text(interval_us(timeout)));
+	error->message =
+		psprintf("attempt exceeded its timeout of %s", duration_text(interval_us(timeout)));
 	return error;
 }
 
@@ -357,7 +358,8 @@ call_handler(Function *function, Jsonb *args, Attempt *attempt, MemoryContext ou
 		json_check_size(result, "result");
 		attempt->end = ATTEMPT_FAILED;
 		old = MemoryContextSwitchTo(outer);
-		result = (Jsonb *) DatumGetPointer(PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(result))));
+		result = (Jsonb *) DatumGetPointer(
+			PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(result))));
 		MemoryContextSwitchTo(old);
 	}
 	attempt->result = result;

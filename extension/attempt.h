@@ -15,19 +15,19 @@ typedef enum AttemptEnd
 {
 	ATTEMPT_SUCCEEDED,
 	ATTEMPT_FAILED,
-	ATTEMPT_TIMED_OUT,		/* its own timeout: a failure like others */
-	ATTEMPT_PAST_DEADLINE,	/* the execution's max_duration */
+	ATTEMPT_TIMED_OUT,       /* its own timeout: a failure like others */
+	ATTEMPT_PAST_DEADLINE,   /* the execution's max_duration */
 	ATTEMPT_RESULT_TOO_LARGE /* a failure no retry would mend */
 } AttemptEnd;
 
 typedef struct Attempt
 {
 	AttemptEnd end;
-	Jsonb *result;	  /* of a success; NULL = JSON null */
-	ErrorData *error; /* of anything else */
-	bool used_temp;	  /* touched the temporary schema */
-	int64 limit_us;			/* how long it may last; -1 = any time */
-	AttemptEnd limit_end;	/* what it means to last longer */
+	Jsonb *result;        /* of a success; NULL = JSON null */
+	ErrorData *error;     /* of anything else */
+	bool used_temp;       /* touched the temporary schema */
+	int64 limit_us;       /* how long it may last; -1 = any time */
+	AttemptEnd limit_end; /* what it means to last longer */
 } Attempt;
 
 extern void attempt_run(Store *store, Task *task, Attempt *attempt);

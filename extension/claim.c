@@ -280,8 +280,7 @@ static bool
 read_ahead(Claimer *claimer, LaneCursor *lane)
 {
 	StoreRel *table = store_table(claimer->store, STORE_READY);
-	IndexScanDesc scan =
-		compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 2);
+	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 2);
 	ScanKeyData keys[2];
 
 	ScanKeyInit(&keys[0], READY_BUCKET, BTEqualStrategyNumber, F_INT8EQ,

@@ -28,8 +28,8 @@ typedef struct LaneCursor
 {
 	int64 bucket;
 	int64 position; /* of the last entry looked at */
-	bool fresh;		/* nothing read yet in this batch */
-	int n;			/* candidates read ahead */
+	bool fresh;     /* nothing read yet in this batch */
+	int n;          /* candidates read ahead */
 	int next;
 	Candidate candidates[CLAIM_AHEAD];
 } LaneCursor;
@@ -42,16 +42,16 @@ typedef struct Claimer
 	int n_queues;
 	int64 first; /* the role's buckets are [first, end) */
 	int64 end;
-	bool from_memory;	 /* serving lanes remembered from an earlier batch */
-	int64 rank_start;	 /* the rank being served is [rank_start, rank_end) */
+	bool from_memory; /* serving lanes remembered from an earlier batch */
+	int64 rank_start; /* the rank being served is [rank_start, rank_end) */
 	int64 rank_end;
-	int64 found_bucket;	 /* the rank's first served bucket and its first entry */
+	int64 found_bucket; /* the rank's first served bucket and its first entry */
 	int64 found_position;
 	int64 discover_from; /* lanes of the rank not looked for yet: */
-	int64 discover_end;	 /* [discover_from, discover_end) */
-	int64 wrap_end;		 /* and then [rank_start, wrap_end) */
-	int want;			 /* lanes worth knowing at a time */
-	int ahead;			 /* entries worth reading at a time */
+	int64 discover_end;  /* [discover_from, discover_end) */
+	int64 wrap_end;      /* and then [rank_start, wrap_end) */
+	int want;            /* lanes worth knowing at a time */
+	int ahead;           /* entries worth reading at a time */
 	int n_lanes;
 	int next_lane;
 	int claims; /* since higher priorities were looked for */

@@ -83,9 +83,8 @@ parse_moment(const char *text, int64 *out)
 			return false;
 	}
 	if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 ||
-		tm.tm_mday > day_tab[isleap(tm.tm_year)][tm.tm_mon - 1] ||
-		tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 ||
-		!(seconds >= 0 && seconds < 60))
+		tm.tm_mday > day_tab[isleap(tm.tm_year)][tm.tm_mon - 1] || tm.tm_hour < 0 ||
+		tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || !(seconds >= 0 && seconds < 60))
 		return false;
 	if (tm2timestamp(&tm, 0, NULL, &result) != 0)
 		return false;
@@ -122,7 +121,8 @@ clock_check(char **newval, void **extra, GucSource source)
 	return true;
 
 bad:
-	GUC_check_errdetail("A moment such as \"2026-01-31 10:00:00\" freezes the clock, \"+1h30m\" or \"-2d\" shifts it, empty is the real clock.");
+	GUC_check_errdetail(
+		"A moment such as \"2026-01-31 10:00:00\" freezes the clock, \"+1h30m\" or \"-2d\" shifts it, empty is the real clock.");
 	return false;
 }
 
@@ -149,8 +149,8 @@ interval_us(const Interval *interval)
 
 	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
 		pg_add_s64_overflow(us, interval->time, &us))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("interval out of range")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("interval out of range")));
 	return us;
 }
 
@@ -198,20 +198,17 @@ void
 interval_check(const Interval *interval, const char *what)
 {
 	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
-	char *shown =
-		DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
+	char *shown = DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)));
 
 	if (days > MAX_DURATION_DAYS || days < -MAX_DURATION_DAYS ||
 		interval->time > MAX_DURATION_DAYS * USECS_PER_DAY)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is too long: \"%s\"", what, shown),
-				 errhint("Give at most 36500 days.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s is too long: \"%s\"", what, shown),
+						errhint("Give at most 36500 days.")));
 	if (interval_us(interval) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be negative: \"%s\"", what, shown),
-				 errhint("Give a positive interval, such as interval '5 minutes'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not be negative: \"%s\"", what, shown),
+						errhint("Give a positive interval, such as interval '5 minutes'.")));
 }
 
 /*
@@ -306,14 +303,15 @@ stent_duration(PG_FUNCTION_ARGS)
 	char *given;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("duration must not be null"),
-						errhint("Write numbers with units s, m, h, d or w, such as 30s or 1h30m.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("duration must not be null"),
+				 errhint("Write numbers with units s, m, h, d or w, such as 30s or 1h30m.")));
 	given = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!duration_parse(given, result))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
-				 errmsg("invalid duration: \"%s\"", given),
-				 errhint("Write numbers with units s, m, h, d or w and no blanks between, such as 30s, 1h30m or 1.5h.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_DATETIME_FORMAT), errmsg("invalid duration: \"%s\"", given),
+			 errhint(
+				 "Write numbers with units s, m, h, d or w and no blanks between, such as 30s, 1h30m or 1.5h.")));
 	PG_RETURN_INTERVAL_P(result);
 }

@@ -72,7 +72,8 @@ enter(int64 task_id)
 
 	if (suspects == NULL)
 	{
-		HASHCTL ctl = {.keysize = sizeof(int64), .entrysize = sizeof(Suspect), .hcxt = TopMemoryContext};
+		HASHCTL ctl = {
+			.keysize = sizeof(int64), .entrysize = sizeof(Suspect), .hcxt = TopMemoryContext};
 
 		suspects = hash_create("stent suspects", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}

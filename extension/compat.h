@@ -40,8 +40,7 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 
 /* 18 counts index searches per scan. */
 static inline IndexScanDesc
-compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot,
-					   int nkeys)
+compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 {
 #if PG_VERSION_NUM >= 180000
 	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
@@ -52,8 +51,7 @@ compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot,
 
 /* 16 added onlySummarizing. */
 static inline void
-compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot,
-						   EState *estate)
+compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate)
 {
 #if PG_VERSION_NUM >= 160000
 	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL, false);
@@ -64,8 +62,7 @@ compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot,
 
 /* 16 tells which indexes need entries, not only whether any does. */
 static inline TM_Result
-compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
-					bool *keys_changed)
+compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *keys_changed)
 {
 	TM_FailureData tmfd;
 	LockTupleMode mode;
@@ -73,12 +70,11 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot,
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes indexes = TU_None;
 #else
-	bool		indexes = false;
+	bool indexes = false;
 #endif
 
-	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true),
-								GetActiveSnapshot(), InvalidSnapshot, true,
-								&tmfd, &mode, &indexes);
+	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
+								InvalidSnapshot, true, &tmfd, &mode, &indexes);
 	*keys_changed = indexes != 0;
 	return result;
 }

@@ -55,7 +55,8 @@ take_dead_letter(Store *store, int64 id, bool admin)
 		return NULL;
 	task = task_from_dead_letter(table->out);
 	ExecClearTuple(table->out);
-	if (!admin && strcmp(lane_get(store, task->lane_id)->role, GetUserNameFromId(GetUserId(), false)) != 0)
+	if (!admin &&
+		strcmp(lane_get(store, task->lane_id)->role, GetUserNameFromId(GetUserId(), false)) != 0)
 		return NULL;
 	if (store_delete(table, &task->tid, true) != TM_Ok)
 		return NULL;
@@ -84,10 +85,12 @@ own_dedup_key(const Task *task, const char *role)
 	inserted = SPI_processed == 1;
 	cold_end(&cold);
 	if (!inserted)
-		ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
-						errmsg("task " INT64_FORMAT " cannot be replayed: another live task has dedup key \"%s\"",
-							   task->id, task->dedup_key),
-						errhint("Wait until that task has finished, or discard this dead letter.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("task " INT64_FORMAT
+						" cannot be replayed: another live task has dedup key \"%s\"",
+						task->id, task->dedup_key),
+				 errhint("Wait until that task has finished, or discard this dead letter.")));
 }
 
 static void
@@ -121,7 +124,8 @@ forget(int64 id, int64 ref)
 	values[0] = Int64GetDatum(id);
 	values[1] = Int64GetDatum(ref);
 	cold_begin(&cold);
-	if (SPI_execute_with_args("SELECT stent._forget(ARRAY[$1], ARRAY[$2])", 2, types, values, NULL, false, 0) < 0)
+	if (SPI_execute_with_args("SELECT stent._forget(ARRAY[$1], ARRAY[$2])", 2, types, values, NULL,
+							  false, 0) < 0)
 		elog(ERROR, "forgetting a task failed");
 	cold_end(&cold);
 }
@@ -136,8 +140,9 @@ static void
 need(FunctionCallInfo fcinfo, int arg, const char *what)
 {
 	if (PG_ARGISNULL(arg))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what),
-						errhint("See the comment of the function, \\df+ stent.* in psql.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what),
+				 errhint("See the comment of the function, \\df+ stent.* in psql.")));
 }
 
 static char *
@@ -196,8 +201,8 @@ stent_discard(PG_FUNCTION_ARGS)
 		ColdSql cold;
 
 		cold_begin_as_caller(&cold);
-		if (SPI_execute_with_args("SELECT FROM stent.tasks WHERE id = $1", 1, types, values, NULL, true, 1) !=
-			SPI_OK_SELECT)
+		if (SPI_execute_with_args("SELECT FROM stent.tasks WHERE id = $1", 1, types, values, NULL,
+								  true, 1) != SPI_OK_SELECT)
 			elog(ERROR, "looking for a task failed");
 		if (SPI_processed == 0)
 			unknown_task(id);
@@ -260,9 +265,10 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 	{
 		need(fcinfo, filter->max, "max_tasks");
 		if (PG_GETARG_INT32(filter->max) <= 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("max_tasks must be positive, not %d", PG_GETARG_INT32(filter->max)),
-							errhint("1000 is the default.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("max_tasks must be positive, not %d", PG_GETARG_INT32(filter->max)),
+					 errhint("1000 is the default.")));
 		values[4] = Int64GetDatum(PG_GETARG_INT32(filter->max));
 		nulls[4] = ' ';
 	}
@@ -284,8 +290,8 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 	{
 		bool isnull;
 
-		ids[i] = DatumGetInt64(
-			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		ids[i] =
+			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	cold_end(&cold);
 	return ids;
@@ -343,7 +349,8 @@ stent_replay_many(PG_FUNCTION_ARGS)
 	Filter filter = {fcinfo, 0, 1, 2, 5};
 
 	need(fcinfo, 4, "reset_retries");
-	PG_RETURN_INT64(bulk("stent.replay_many()", &filter, BULK_REPLAY, queue_option(fcinfo, 3), PG_GETARG_BOOL(4)));
+	PG_RETURN_INT64(bulk("stent.replay_many()", &filter, BULK_REPLAY, queue_option(fcinfo, 3),
+						 PG_GETARG_BOOL(4)));
 }
 
 PG_FUNCTION_INFO_V1(stent_discard_many);

@@ -124,10 +124,10 @@ read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Option
 
 	memset(options, 0, sizeof(*options));
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("function must not be null"),
-						errhint("Give the name of a registered function; see the view stent.functions.")));
-	function = options->function =
-		function_by_name(store, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("function must not be null"),
+				 errhint("Give the name of a registered function; see the view stent.functions.")));
+	function = options->function = function_by_name(store, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	options->now = clock_now();
 
 	options->queue = given(fcinfo, at->queue) ? check_name(PG_GETARG_TEXT_PP(at->queue), "queue")
@@ -140,25 +140,26 @@ read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Option
 	options->due_at = NO_TIME;
 	delay = duration_option(fcinfo, at->delay, "delay");
 	if (given(fcinfo, at->delay) && given(fcinfo, at->run_at))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("delay and run_at exclude each other"),
-						errhint("Give one of them.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("delay and run_at exclude each other"), errhint("Give one of them.")));
 	if (delay != NULL)
 		options->due_at = add_interval(options->now, delay);
 	else if (given(fcinfo, at->run_at))
 	{
 		options->due_at = PG_GETARG_TIMESTAMP(at->run_at);
 		if (TIMESTAMP_NOT_FINITE(options->due_at))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("run_at must be finite"),
-							errhint("Give a UTC time, such as stent.now() + interval '1 day'.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("run_at must be finite"),
+					 errhint("Give a UTC time, such as stent.now() + interval '1 day'.")));
 		if (options->due_at <= options->now)
 			options->due_at = NO_TIME;
 	}
 
 	options->deadline = NO_TIME;
 	max_duration = given(fcinfo, at->max_duration)
-		? duration_option(fcinfo, at->max_duration, "max_duration")
-		: function->max_duration;
+					   ? duration_option(fcinfo, at->max_duration, "max_duration")
+					   : function->max_duration;
 	if (max_duration != NULL)
 		options->deadline =
 			add_interval(options->due_at != NO_TIME ? options->due_at : options->now, max_duration);
@@ -166,16 +167,17 @@ read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Option
 												  : function->timeout;
 	options->policy_id = function->policy_id;
 	if (given(fcinfo, at->retry))
-		options->policy_id =
-			policy_intern(store, retry_to_jsonb(retry_parse(PG_GETARG_JSONB_P(at->retry),
-															policy_get(store, function->policy_id))));
+		options->policy_id = policy_intern(
+			store, retry_to_jsonb(retry_parse(PG_GETARG_JSONB_P(at->retry),
+											  policy_get(store, function->policy_id))));
 	if (given(fcinfo, at->headers))
 	{
 		options->headers = PG_GETARG_JSONB_P_COPY(at->headers);
 		if (!JB_ROOT_IS_OBJECT(options->headers))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("headers must be an object, not %s", json_text(options->headers)),
-							errhint("Give an object such as {\"trace\": \"abc\"}.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("headers must be an object, not %s", json_text(options->headers)),
+					 errhint("Give an object such as {\"trace\": \"abc\"}.")));
 		json_check_size(options->headers, "headers");
 	}
 
@@ -218,9 +220,9 @@ on_duplicate_option(FunctionCallInfo fcinfo, int arg)
 	char *given_text;
 
 	if (PG_ARGISNULL(arg))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("on_duplicate must not be null"),
-						errhint("Use join, replace or error.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("on_duplicate must not be null"),
+				 errhint("Use join, replace or error.")));
 	given_text = text_to_cstring(PG_GETARG_TEXT_PP(arg));
 	if (strcmp(given_text, "join") == 0)
 		return DUPLICATE_JOINS;
@@ -285,16 +287,16 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 	if (task != NULL && task->attempt == 0)
 	{
 		if (task->state == STATE_READY)
-			taken = ready_take(store,
-							   ready_bucket(options->role, task->priority, task->lane_id),
+			taken = ready_take(store, ready_bucket(options->role, task->priority, task->lane_id),
 							   task_position(task));
 		else if (task->state == STATE_SCHEDULED)
 			taken = due_take(store, task->due_at, task->id, DUE_READY);
 	}
 	if (!taken)
-		ereport(ERROR, (errcode(STENT_ERR_ALREADY_STARTED),
-						errmsg("task " INT64_FORMAT " of dedup key \"%s\" has already started", id, key),
-						errhint("Dispatch again when it has finished, or use on_duplicate => 'join'.")));
+		ereport(ERROR,
+				(errcode(STENT_ERR_ALREADY_STARTED),
+				 errmsg("task " INT64_FORMAT " of dedup key \"%s\" has already started", id, key),
+				 errhint("Dispatch again when it has finished, or use on_duplicate => 'join'.")));
 	if (task->deadline != NO_TIME)
 		(void) due_take(store, task->deadline, task->id, DUE_DEADLINE);
 	if (task->args_ref != NO_ID)
@@ -387,9 +389,10 @@ add_counter(Store *store, int64 execution_id, char *name, JsonbValue *value)
 	bool nulls[4] = {0};
 
 	if (value->type != jbvNumeric)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("counter \"%s\" must be a number, not %s", name, json_value_text(value)),
-						errhint("Give counters as {\"name\": number}.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("counter \"%s\" must be a number, not %s", name, json_value_text(value)),
+				 errhint("Give counters as {\"name\": number}.")));
 	if (store == NULL)
 		return;
 	values[0] = Int64GetDatum(store_next_id());
@@ -454,9 +457,9 @@ PG_FUNCTION_INFO_V1(stent_dispatch);
 Datum
 stent_dispatch(PG_FUNCTION_ARGS)
 {
-	static const OptionArgs at = {DISPATCH_QUEUE, DISPATCH_PRIORITY, DISPATCH_TAGS,
-								  DISPATCH_DELAY, DISPATCH_RUN_AT, DISPATCH_MAX_DURATION,
-								  DISPATCH_TIMEOUT, DISPATCH_RETRY, DISPATCH_HEADERS};
+	static const OptionArgs at = {DISPATCH_QUEUE,   DISPATCH_PRIORITY, DISPATCH_TAGS,
+								  DISPATCH_DELAY,   DISPATCH_RUN_AT,   DISPATCH_MAX_DURATION,
+								  DISPATCH_TIMEOUT, DISPATCH_RETRY,    DISPATCH_HEADERS};
 	Store *store;
 	Options options;
 	OnDuplicate on_duplicate;
@@ -600,7 +603,8 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	STENT_FAULT("dispatch_begin");
 	tasks = palloc_array(Task, BULK_ROWS);
 	slots = palloc0_object(BulkSlots);
-	cxt = AllocSetContextCreate(CurrentMemoryContext, "stent dispatch_many", ALLOCSET_DEFAULT_SIZES);
+	cxt =
+		AllocSetContextCreate(CurrentMemoryContext, "stent dispatch_many", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(cxt);
 	iterator = array_create_iterator(array, 0, NULL);
 	for (;;)

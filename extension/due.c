@@ -65,7 +65,8 @@ due_peek(Store *store, Timestamp from, Timestamp now, DueEntry *entries, int max
 
 	ScanKeyInit(&keys[0], DUE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
 				TimestampGetDatum(from));
-	ScanKeyInit(&keys[1], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE, TimestampGetDatum(now));
+	ScanKeyInit(&keys[1], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE,
+				TimestampGetDatum(now));
 	index_rescan(scan, keys, 2, NULL, 0);
 	while (n < max && index_getnext_slot(scan, ForwardScanDirection, table->out))
 	{
@@ -96,10 +97,10 @@ expire(Store *store, const DueEntry *entry)
 	if (task == NULL)
 		return false;
 	if (task->state == STATE_READY)
-		taken = ready_take(store,
-						   ready_bucket(lane_get(store, task->lane_id)->role, task->priority,
-										task->lane_id),
-						   task_position(task));
+		taken = ready_take(
+			store,
+			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
+			task_position(task));
 	else if (task->state == STATE_SCHEDULED)
 		taken = due_take(store, task->due_at, task->id, DUE_READY);
 	if (!taken)

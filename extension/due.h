@@ -11,7 +11,7 @@
 /* how many entries are looked at or promoted at a time */
 #define DUE_BATCH 100
 
-#define DUE_READY 'r'	 /* the task becomes ready */
+#define DUE_READY 'r'    /* the task becomes ready */
 #define DUE_DEADLINE 'd' /* the task reaches its deadline */
 
 /* A due entry that was looked at, not taken. */

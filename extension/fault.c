@@ -31,8 +31,8 @@ fault_init(void)
 {
 	/* stent.fault: only in builds for tests, see fault.h. */
 	DefineCustomStringVariable("stent.fault", "Point and action of an injected fault.", NULL,
-							   &fault_text, "", PGC_SUSET, GUC_NOT_IN_SAMPLE,
-							   NULL, fault_assign, NULL);
+							   &fault_text, "", PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, fault_assign,
+							   NULL);
 }
 
 void

@@ -74,22 +74,20 @@ guc_init(void)
 	 * deadlines, retention) follows it in the sessions where it is set. Attempt
 	 * timeouts keep running on the real clock.
 	 */
-	DefineCustomStringVariable("stent.clock",
-							   "Freezes or shifts the clock of stent, for tests.",
-							   "Empty: the real clock. A moment freezes it, \"+1h\" or \"-1h\" shifts it.",
-							   &clock_text, "", PGC_SUSET, 0,
-							   clock_check, clock_assign, NULL);
+	DefineCustomStringVariable(
+		"stent.clock", "Freezes or shifts the clock of stent, for tests.",
+		"Empty: the real clock. A moment freezes it, \"+1h\" or \"-1h\" shifts it.", &clock_text,
+		"", PGC_SUSET, 0, clock_check, clock_assign, NULL);
 
 	/*
 	 * stent.retention: how long finished tasks stay readable. Whole daily
 	 * partitions are dropped, so up to a day more may be kept. Live executions and
 	 * dead letters are never removed by it.
 	 */
-	DefineCustomStringVariable("stent.retention",
-							   "How long finished tasks are kept.",
+	DefineCustomStringVariable("stent.retention", "How long finished tasks are kept.",
 							   "A duration such as \"7d\", or \"off\". Default 7d.",
-							   &retention_text, "7d", PGC_SUSET, 0,
-							   retention_check, retention_assign, NULL);
+							   &retention_text, "7d", PGC_SUSET, 0, retention_check,
+							   retention_assign, NULL);
 
 	/*
 	 * stent.batch_time: stent.run() starts no further task once it has worked for
@@ -97,11 +95,9 @@ guc_init(void)
 	 * are freed. A single task may take longer. 0 puts each task in a commit of
 	 * its own.
 	 */
-	DefineCustomIntVariable("stent.batch_time",
-							"How long tasks may share one commit.",
-							"Default 100 ms.",
-							&stent_batch_time, 100, 0, 60000, PGC_USERSET, GUC_UNIT_MS,
-							NULL, NULL, NULL);
+	DefineCustomIntVariable("stent.batch_time", "How long tasks may share one commit.",
+							"Default 100 ms.", &stent_batch_time, 100, 0, 60000, PGC_USERSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 
 	/*
 	 * stent.max_payload_size: the largest args, headers, context value or result
@@ -109,8 +105,7 @@ guc_init(void)
 	 * the task for good.
 	 */
 	DefineCustomIntVariable("stent.max_payload_size",
-							"Largest size of a task's arguments or result.",
-							"Default 16 MB.",
+							"Largest size of a task's arguments or result.", "Default 16 MB.",
 							&stent_max_payload_size, 16 * 1024, 1, 1024 * 1024 - 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 

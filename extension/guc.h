@@ -7,8 +7,8 @@
 
 #include "postgres.h"
 
-extern int stent_batch_time;		 /* ms */
-extern int stent_max_payload_size;	 /* kB */
+extern int stent_batch_time;         /* ms */
+extern int stent_max_payload_size;   /* kB */
 extern int64 guc_retention_us(void); /* -1 = off */
 
 extern void guc_init(void);

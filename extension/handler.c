@@ -125,8 +125,8 @@ handler_describe(Oid oid, int error_code)
 		if (modes != NULL && modes[i] != PROARGMODE_IN && modes[i] != PROARGMODE_INOUT)
 			continue;
 		handler->arg_types[in] = all_types[i];
-		handler->arg_names[in] = names != NULL && names[i] != NULL && names[i][0] != '\0'
-			? names[i] : NULL;
+		handler->arg_names[in] =
+			names != NULL && names[i] != NULL && names[i][0] != '\0' ? names[i] : NULL;
 		if (get_typtype(all_types[i]) == TYPTYPE_PSEUDO)
 			unusable(error_code, oid, "a parameter is of a pseudo-type", shapes);
 		in++;
@@ -174,16 +174,17 @@ void
 handler_check_privilege(const Handler *handler, const char *name, Oid role)
 {
 	if (object_aclcheck(NamespaceRelationId, handler->schema, role, ACL_USAGE) != ACLCHECK_OK)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\" may not use schema \"%s\" of the handler of \"%s\"",
-							   GetUserNameFromId(role, false),
-							   get_namespace_name(handler->schema), name),
-						errhint("Grant USAGE on the schema to the role.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not use schema \"%s\" of the handler of \"%s\"",
+						GetUserNameFromId(role, false), get_namespace_name(handler->schema), name),
+				 errhint("Grant USAGE on the schema to the role.")));
 	if (object_aclcheck(ProcedureRelationId, handler->oid, role, ACL_EXECUTE) != ACLCHECK_OK)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\" may not execute %s, the handler of \"%s\"",
-							   GetUserNameFromId(role, false), format_procedure(handler->oid), name),
-						errhint("Grant EXECUTE on the function to the role.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not execute %s, the handler of \"%s\"",
+						GetUserNameFromId(role, false), format_procedure(handler->oid), name),
+				 errhint("Grant EXECUTE on the function to the role.")));
 }
 
 static int
@@ -223,9 +224,11 @@ handler_check_args(const Handler *handler, const char *function, Jsonb *args)
 	it = JsonbIteratorInit(&args->root);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
-		if (token == WJB_KEY && parameter_number(handler, value.val.string.val, value.val.string.len) < 0)
-			bad_args(handler, function, args,
-					 psprintf("unknown parameter \"%.*s\"", value.val.string.len, value.val.string.val));
+		if (token == WJB_KEY &&
+			parameter_number(handler, value.val.string.val, value.val.string.len) < 0)
+			bad_args(
+				handler, function, args,
+				psprintf("unknown parameter \"%.*s\"", value.val.string.len, value.val.string.val));
 	}
 	for (int i = 0; i < handler->n_required; i++)
 		if (getKeyJsonValueFromContainer(&args->root, handler->arg_names[i],
@@ -302,8 +305,8 @@ prepare_calls(Handler *handler)
 		if (isnull)
 			elog(ERROR, "function %u has lost its defaults", handler->oid);
 		foreach (cell, (List *) stringToNode(TextDatumGetCString(defaults)))
-			handler->defaults = lappend(handler->defaults,
-										ExecInitExpr(expression_planner(lfirst(cell)), NULL));
+			handler->defaults =
+				lappend(handler->defaults, ExecInitExpr(expression_planner(lfirst(cell)), NULL));
 		ReleaseSysCache(tuple);
 	}
 	MemoryContextSwitchTo(old);
@@ -347,8 +350,9 @@ fill_named(Handler *handler, Jsonb *args, FunctionCallInfo fcinfo)
 		{
 			if (econtext == NULL)
 				econtext = CreateStandaloneExprContext();
-			values[i] = ExecEvalExpr(
-				(ExprState *) list_nth(handler->defaults, i - handler->n_required), econtext, &nulls[i]);
+			values[i] =
+				ExecEvalExpr((ExprState *) list_nth(handler->defaults, i - handler->n_required),
+							 econtext, &nulls[i]);
 		}
 		fcinfo->args[i].value = values[i];
 		fcinfo->args[i].isnull = nulls[i];

@@ -64,11 +64,11 @@ typedef struct CachedPolicy
 } CachedPolicy;
 
 static MemoryContext intern_cxt;
-static HTAB *lanes;		  /* id -> Lane */
-static HTAB *policies;	  /* id -> CachedPolicy */
-static HTAB *lane_ids;	  /* digest -> InternedId */
+static HTAB *lanes;       /* id -> Lane */
+static HTAB *policies;    /* id -> CachedPolicy */
+static HTAB *lane_ids;    /* digest -> InternedId */
 static HTAB *policy_ids;  /* digest -> InternedId */
-static bool unsure;		  /* holds entries of the running transaction */
+static bool unsure;       /* holds entries of the running transaction */
 static uint64 generation; /* of the store when the caches were filled */
 
 /* Digest texts are limited to what one lane or policy can be; see intern_digest. */
@@ -125,8 +125,8 @@ prepare_caches(void)
 	if (lanes != NULL && generation == store_generation())
 		return;
 	if (intern_cxt == NULL)
-		intern_cxt =
-			AllocSetContextCreate(CacheMemoryContext, "stent interned rows", ALLOCSET_DEFAULT_SIZES);
+		intern_cxt = AllocSetContextCreate(CacheMemoryContext, "stent interned rows",
+										   ALLOCSET_DEFAULT_SIZES);
 	forget();
 	generation = store_generation();
 	lanes = make_table("stent lanes", sizeof(int32), sizeof(Lane));
@@ -225,7 +225,8 @@ lane_intern(Store *store, const char *role, int32 function_id, const char *queue
 	strlcpy(lane.role, role, NAMEDATALEN);
 	lane.queue = unconstify(char *, queue);
 	lane.tags = tags;
-	digest = mix(mix(mix(function_id, role, strlen(role)), queue, strlen(queue)), tags, VARSIZE(tags));
+	digest =
+		mix(mix(mix(function_id, role, strlen(role)), queue, strlen(queue)), tags, VARSIZE(tags));
 
 	entry = hash_search(lane_ids, &digest, HASH_FIND, NULL);
 	if (entry != NULL)

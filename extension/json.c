@@ -115,9 +115,11 @@ void
 json_check_size(Jsonb *json, const char *what)
 {
 	if (VARSIZE(json) > (Size) stent_max_payload_size * 1024)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%s of %zu bytes exceeds the limit of %zu", what, (Size) VARSIZE(json),
-						(Size) stent_max_payload_size * 1024),
-				 errhint("Store large values in a table and pass their key, or raise stent.max_payload_size.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("%s of %zu bytes exceeds the limit of %zu", what, (Size) VARSIZE(json),
+					(Size) stent_max_payload_size * 1024),
+			 errhint(
+				 "Store large values in a table and pass their key, or raise stent.max_payload_size.")));
 }

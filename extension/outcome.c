@@ -29,8 +29,11 @@ require_id(FunctionCallInfo fcinfo)
 void
 unknown_task(int64 id)
 {
-	ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("task " INT64_FORMAT " does not exist", id),
-					errdetail("It never existed, was dispatched by another role, or retention has removed it.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_NO_DATA_FOUND), errmsg("task " INT64_FORMAT " does not exist", id),
+		 errdetail(
+			 "It never existed, was dispatched by another role, or retention has removed it.")));
 }
 
 static Jsonb *
@@ -75,15 +78,16 @@ stent_state_of(PG_FUNCTION_ARGS)
 	Jsonb *state;
 
 	cold_begin_as_caller(&cold);
-	select_one("SELECT to_jsonb(t) - 'external', t.execution_id FROM stent.tasks t WHERE t.id = $1", id);
+	select_one("SELECT to_jsonb(t) - 'external', t.execution_id FROM stent.tasks t WHERE t.id = $1",
+			   id);
 	values[0] = JsonbPGetDatum(column_json(1, cxt));
 	values[1] = Int64GetDatum(id);
 	values[2] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 	cold_end(&cold);
 
 	cold_begin(&cold);
-	if (SPI_execute_with_args("SELECT $1 || stent._state_of($2, $3)", 3, types, values, NULL, false, 1) !=
-		SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT $1 || stent._state_of($2, $3)", 3, types, values, NULL, false,
+							  1) != SPI_OK_SELECT)
 		elog(ERROR, "reading the state failed");
 	state = column_json(1, cxt);
 	cold_end(&cold);
@@ -110,7 +114,8 @@ raise_error(int64 id, Jsonb *error, int code)
 		code = ERRCODE_RAISE_EXCEPTION; /* an external handler's error name */
 	ereport(ERROR, (errcode(code), errmsg("%s", json_string_field(error, "message")),
 					detail ? errdetail("%s", detail)
-						   : errdetail("Task " INT64_FORMAT " failed with SQLSTATE %s.", id, text ? text : "unknown"),
+						   : errdetail("Task " INT64_FORMAT " failed with SQLSTATE %s.", id,
+									   text ? text : "unknown"),
 					hint ? errhint("%s", hint) : 0));
 }
 

@@ -54,7 +54,7 @@ enum
 
 static MemoryContext registry_cxt; /* holds the present generation */
 static MemoryContext retired_cxt;  /* generations a running task may still use */
-static HTAB *functions;			   /* id -> Function */
+static HTAB *functions;            /* id -> Function */
 static uint64 generation;
 static bool handlers_stale;
 
@@ -208,9 +208,11 @@ known_names(void)
 	MemoryContext cxt = CurrentMemoryContext;
 
 	cold_begin(&cold);
-	if (SPI_execute("SELECT string_agg(quote_ident(name), ', ') || CASE WHEN max(total) > 20 THEN ', ...' ELSE '' END "
-					"FROM (SELECT name, count(*) OVER () AS total FROM stent.function WHERE registered ORDER BY name LIMIT 20) f",
-					true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+	if (SPI_execute(
+			"SELECT string_agg(quote_ident(name), ', ') || CASE WHEN max(total) > 20 THEN ', ...' ELSE '' END "
+			"FROM (SELECT name, count(*) OVER () AS total FROM stent.function WHERE registered ORDER BY name LIMIT 20) f",
+			true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
 	{
 		char *text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
@@ -230,9 +232,9 @@ unknown_function(const char *name)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("function \"%s\" is not registered", name),
 						errhint("No function is registered yet; see stent.register().")));
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("function \"%s\" is not registered", name),
-					errhint("Registered functions: %s.", names)));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("function \"%s\" is not registered", name),
+			 errhint("Registered functions: %s.", names)));
 }
 
 /* The registered function of this name; an error that names the known ones if there is none. */
@@ -279,12 +281,14 @@ function_handler(Function *function)
 		MemoryContext old;
 
 		if (!OidIsValid(oid))
-			ereport(ERROR,
-					(errcode(STENT_ERR_HANDLER_UNUSABLE),
-					 errmsg("handler %s of \"%s\" does not exist", function->handler_name,
-							function->name),
-					 errhint("It was dropped, renamed or moved; create it again or register \"%s\" with another handler.",
-							 function->name)));
+			ereport(
+				ERROR,
+				(errcode(STENT_ERR_HANDLER_UNUSABLE),
+				 errmsg("handler %s of \"%s\" does not exist", function->handler_name,
+						function->name),
+				 errhint(
+					 "It was dropped, renamed or moved; create it again or register \"%s\" with another handler.",
+					 function->name)));
 		old = MemoryContextSwitchTo(registry_cxt);
 		function->handler = handler_describe(oid, STENT_ERR_HANDLER_UNUSABLE);
 		MemoryContextSwitchTo(old);
@@ -301,11 +305,10 @@ check_name(text *value, const char *what)
 	int len = strlen(name);
 
 	if (len == 0 || len > MAX_NAME_LENGTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must have 1 to %d bytes, not %d: \"%s\"", what, MAX_NAME_LENGTH, len,
-						pnstrdup(name, pg_mbcliplen(name, len, 80))),
-				 errhint("Use a short, stable name.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must have 1 to %d bytes, not %d: \"%s\"", what, MAX_NAME_LENGTH,
+							   len, pnstrdup(name, pg_mbcliplen(name, len, 80))),
+						errhint("Use a short, stable name.")));
 	return name;
 }
 
@@ -313,9 +316,10 @@ int
 check_priority(int priority)
 {
 	if (priority < PRIORITY_MIN || priority > PRIORITY_MAX)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("priority %d is out of range", priority),
-						errhint("Priorities are %d (last) to %d (first).", PRIORITY_MIN, PRIORITY_MAX)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("priority %d is out of range", priority),
+				 errhint("Priorities are %d (last) to %d (first).", PRIORITY_MIN, PRIORITY_MAX)));
 	return priority;
 }
 
@@ -341,16 +345,15 @@ check_tags(ArrayType *tags)
 						errhint("Give tags as ARRAY['a', 'b'].")));
 	deconstruct_array(tags, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
 	if (n > MAX_TAGS)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("%d tags are too many", n),
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%d tags are too many", n),
 						errhint("A task may carry up to %d tags.", MAX_TAGS)));
 	names = palloc_array(char *, Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("tag %d must not be null", i),
-							errhint("Give tags as ARRAY['a', 'b'].")));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tag %d must not be null", i),
+					 errhint("Give tags as ARRAY['a', 'b'].")));
 		names[i] = check_name(DatumGetTextPP(elements[i]), "a tag");
 	}
 	qsort(names, n, sizeof(char *), compare_texts);
@@ -366,9 +369,9 @@ static void
 not_null(FunctionCallInfo fcinfo, int arg, const char *what)
 {
 	if (PG_ARGISNULL(arg))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s must not be null", what),
-						errhint("Leave it out for its default, or give a value.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what),
+				 errhint("Leave it out for its default, or give a value.")));
 }
 
 static void
@@ -448,7 +451,7 @@ stent_register(PG_FUNCTION_ARGS)
 		ID,
 		N
 	};
-	Oid types[N] = {TEXTOID, TEXTOID, TEXTOID, INT2OID, TEXTARRAYOID, INT4OID,
+	Oid types[N] = {TEXTOID,     TEXTOID,     TEXTOID, INT2OID,      TEXTARRAYOID, INT4OID,
 					INTERVALOID, INTERVALOID, TEXTOID, TIMESTAMPOID, INT4OID};
 	Datum values[N];
 	char nulls[N + 1];
@@ -504,8 +507,8 @@ stent_register(PG_FUNCTION_ARGS)
 		nulls[VERSION] = ' ';
 	}
 	policy = PG_ARGISNULL(REGISTER_RETRY)
-		? unconstify(RetryPolicy *, &retry_defaults)
-		: retry_parse(PG_GETARG_JSONB_P(REGISTER_RETRY), &retry_defaults);
+				 ? unconstify(RetryPolicy *, &retry_defaults)
+				 : retry_parse(PG_GETARG_JSONB_P(REGISTER_RETRY), &retry_defaults);
 
 	store = store_open("stent.register()");
 	values[POLICY] = Int32GetDatum(policy_intern(store, retry_to_jsonb(policy)));
@@ -545,8 +548,9 @@ stent_unregister(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	values[0] = CStringGetTextDatum(name);
 	cold_begin(&cold);
-	if (SPI_execute_with_args("UPDATE stent.function SET registered = false WHERE name = $1 AND registered",
-							  1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute_with_args(
+			"UPDATE stent.function SET registered = false WHERE name = $1 AND registered", 1, types,
+			values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "unregistration failed");
 	n = SPI_processed;
 	cold_end(&cold);

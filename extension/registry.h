@@ -27,7 +27,7 @@ typedef struct Function
 	int priority;
 	ArrayType *tags;
 	int32 policy_id;
-	Interval *timeout;		/* NULL = none */
+	Interval *timeout;      /* NULL = none */
 	Interval *max_duration; /* NULL = none */
 	bool registered;
 	Handler *handler; /* once resolved */

@@ -45,10 +45,9 @@ static const struct
 static void
 bad_field(const char *field, const JsonbValue *value, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid retry policy: \"%s\" is %s", field, json_value_text(value)),
-			 errhint("%s", hint)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid retry policy: \"%s\" is %s", field, json_value_text(value)),
+					errhint("%s", hint)));
 }
 
 static double
@@ -119,10 +118,11 @@ retry_parse(Jsonb *given, const RetryPolicy *base)
 
 	*policy = *base;
 	if (!JB_ROOT_IS_OBJECT(given))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid retry policy: %s", json_text(given)),
-				 errhint("Give an object such as {\"max_attempts\": 5, \"initial_delay\": \"2s\"}.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid retry policy: %s", json_text(given)),
+			 errhint("Give an object such as {\"max_attempts\": 5, \"initial_delay\": \"2s\"}.")));
 
 	it = JsonbIteratorInit(&given->root);
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
@@ -166,10 +166,12 @@ retry_parse(Jsonb *given, const RetryPolicy *base)
 				policy->no_retry_for = names_field(field, &value, &policy->n_no_retry_for);
 		}
 		else
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid retry policy: unknown field \"%s\"", field),
-					 errhint("Known fields are max_attempts, initial_delay, backoff_factor, max_delay, jitter, retry_for and no_retry_for.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid retry policy: unknown field \"%s\"", field),
+				 errhint(
+					 "Known fields are max_attempts, initial_delay, backoff_factor, max_delay, jitter, retry_for and no_retry_for.")));
 	}
 	return policy;
 }

@@ -100,9 +100,11 @@ learn_time(int32 function_id, double us)
 
 	if (times == NULL)
 	{
-		HASHCTL ctl = {.keysize = sizeof(int32), .entrysize = sizeof(FunctionTime), .hcxt = TopMemoryContext};
+		HASHCTL ctl = {
+			.keysize = sizeof(int32), .entrysize = sizeof(FunctionTime), .hcxt = TopMemoryContext};
 
-		times = hash_create("stent function times", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		times =
+			hash_create("stent function times", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	time = hash_search(times, &function_id, HASH_ENTER, &found);
 	/* quick to believe in slowness, slow to forget it */
@@ -295,12 +297,12 @@ promote_before(Batch *batch)
 		ready_bucket_priority(ready.bucket) >= ready_bucket_priority(best->bucket))
 		best = NULL;
 	first = best != NULL ? best->bucket : have_ready ? ready.bucket : -1;
-	if (first < 0 ||
-		may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
+	if (first < 0 || may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
 		/* with nothing of ours to run, the transaction ends at once */
 		(void) due_promote(store, now, DUE_BATCH);
 	else if (best != NULL)
-		promote_one(batch, now, have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
+		promote_one(batch, now,
+					have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
 }
 
 /* Take and run one task; false when nothing (more) may be taken in this batch. */
@@ -312,7 +314,8 @@ run_next(Batch *batch)
 
 	while (claim_peek(&batch->claimer, &candidate))
 	{
-		int32 function_id = lane_get(batch->store, ready_bucket_lane(candidate.bucket))->function_id;
+		int32 function_id =
+			lane_get(batch->store, ready_bucket_lane(candidate.bucket))->function_id;
 		bool alone = commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
 
 		if (alone && batch->done > 0)
@@ -323,7 +326,8 @@ run_next(Batch *batch)
 			batch->must_end = true;
 		task = task_find_live(batch->store, candidate.task_id);
 		if (task == NULL || task->state != STATE_READY)
-			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task", candidate.task_id);
+			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task",
+				 candidate.task_id);
 		if (run_task(batch, task))
 		{
 			commit_guard_add(task->id);
@@ -356,8 +360,8 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 
 	batch.store = store_open("stent.run()");
 	batch.task_cxt = AllocSetContextCreate(outer, "stent task", ALLOCSET_DEFAULT_SIZES);
-	claim_begin(&batch.claimer, batch.store, GetUserNameFromId(GetUserId(), false), queues, n_queues,
-				max_tasks);
+	claim_begin(&batch.claimer, batch.store, GetUserNameFromId(GetUserId(), false), queues,
+				n_queues, max_tasks);
 
 	next_snapshot();
 	promote_before(&batch);
@@ -425,8 +429,9 @@ queue_names(ArrayType *array, int *n)
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, n);
 	if (*n == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("queues must not be empty"),
-						errhint("Leave queues NULL to serve all.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("queues must not be empty"),
+				 errhint("Leave queues NULL to serve all.")));
 	names = palloc_array(char *, *n);
 	for (int i = 0; i < *n; i++)
 	{
@@ -448,20 +453,24 @@ stent_run(PG_FUNCTION_ARGS)
 	int max_tasks;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("max_tasks must not be null"),
-						errhint("100 is a good size of a batch.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("max_tasks must not be null"),
+				 errhint("100 is a good size of a batch.")));
 	max_tasks = PG_GETARG_INT32(0);
 	if (max_tasks <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_tasks must be positive, not %d", max_tasks),
 						errhint("100 is a good size of a batch.")));
 	if (GetUserId() != GetSessionUserId())
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("stent.run() must be called by the session user"),
-						errdetail("current_user is \"%s\", session_user is \"%s\".",
-								  GetUserNameFromId(GetUserId(), false),
-								  GetUserNameFromId(GetSessionUserId(), false)),
-						errhint("A task runs in a session of the role that dispatched it: connect as that role.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("stent.run() must be called by the session user"),
+			 errdetail("current_user is \"%s\", session_user is \"%s\".",
+					   GetUserNameFromId(GetUserId(), false),
+					   GetUserNameFromId(GetSessionUserId(), false)),
+			 errhint(
+				 "A task runs in a session of the role that dispatched it: connect as that role.")));
 	if (!PG_ARGISNULL(1))
 		queues = queue_names(PG_GETARG_ARRAYTYPE_P(1), &n_queues);
 	PG_RETURN_INT32(run_batch(max_tasks, queues, n_queues));

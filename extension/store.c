@@ -34,8 +34,8 @@
 #include "store.h"
 
 static const char *const table_names[STORE_TABLES] = {
-	"task", "ready", "due", "payload", "function", "lane", "retry_policy",
-	"attempt", "dedup", "dead_letter", "counter", "context", "archive_kept", NULL};
+	"task",    "ready", "due",         "payload", "function", "lane",         "retry_policy",
+	"attempt", "dedup", "dead_letter", "counter", "context",  "archive_kept", NULL};
 
 static Oid table_oids[STORE_TABLES];
 static Oid schema_oid;
@@ -107,10 +107,12 @@ require_relation(const char *name)
 	Oid oid = store_relation_oid(name);
 
 	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("relation \"stent.%s\" does not exist", name),
-				 errhint("The extension is not installed in this database as this library expects; see CREATE EXTENSION stent and ALTER EXTENSION stent UPDATE.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("relation \"stent.%s\" does not exist", name),
+			 errhint(
+				 "The extension is not installed in this database as this library expects; see CREATE EXTENSION stent and ALTER EXTENSION stent UPDATE.")));
 	return oid;
 }
 
@@ -166,8 +168,8 @@ Store *
 store_open(const char *command)
 {
 	Store *store;
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "stent store",
-											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext cxt =
+		AllocSetContextCreate(CurrentMemoryContext, "stent store", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
 
 	/* direct access bypasses the executor's own checks */
@@ -355,8 +357,8 @@ store_delete(StoreRel *table, ItemPointer tid, bool wait)
 {
 	TM_FailureData tmfd;
 
-	return table_tuple_delete(table->rel, tid, GetCurrentCommandId(true),
-							  GetActiveSnapshot(), InvalidSnapshot, wait, &tmfd, false);
+	return table_tuple_delete(table->rel, tid, GetCurrentCommandId(true), GetActiveSnapshot(),
+							  InvalidSnapshot, wait, &tmfd, false);
 }
 
 /* Delete the row just found, which the caller owns. */

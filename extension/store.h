@@ -123,9 +123,9 @@ typedef struct StoreRel
 	Relation rel;
 	Relation pkey;
 	ResultRelInfo *rri;
-	TupleTableSlot *in;	 /* for inserts */
+	TupleTableSlot *in;  /* for inserts */
 	TupleTableSlot *out; /* for scans */
-	IndexScanDesc scan;	 /* of the primary key, kept between store_finds */
+	IndexScanDesc scan;  /* of the primary key, kept between store_finds */
 	int scan_keys;
 	MemoryContext cxt; /* of the store */
 } StoreRel;
@@ -146,7 +146,8 @@ extern void store_insert(Store *store, StoreRel *table, Datum *values, bool *nul
 extern void store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n);
 extern bool store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys);
 extern bool store_find_id(StoreRel *table, Snapshot snapshot, int64 id);
-extern void store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls);
+extern void store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
+						 bool *nulls);
 extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
 extern void store_delete_found(StoreRel *table);
 

@@ -170,7 +170,8 @@ task_live_values(const Task *task, Datum *values, bool *nulls)
 	put(values, nulls, TASK_ARGS_REF, Int64GetDatum(task->args_ref), task->args_ref == NO_ID);
 	put(values, nulls, TASK_HEADERS, JsonbPGetDatum(task->headers), task->headers == NULL);
 	put(values, nulls, TASK_DEDUP_KEY,
-		task->dedup_key ? CStringGetTextDatum(task->dedup_key) : (Datum) 0, task->dedup_key == NULL);
+		task->dedup_key ? CStringGetTextDatum(task->dedup_key) : (Datum) 0,
+		task->dedup_key == NULL);
 }
 
 void
@@ -200,9 +201,11 @@ task_archive_values(const Task *task, Datum *values, bool *nulls)
 	put(values, nulls, ARCHIVE_ARGS_REF, Int64GetDatum(task->args_ref), task->args_ref == NO_ID);
 	put(values, nulls, ARCHIVE_HEADERS, JsonbPGetDatum(task->headers), task->headers == NULL);
 	put(values, nulls, ARCHIVE_DEDUP_KEY,
-		task->dedup_key ? CStringGetTextDatum(task->dedup_key) : (Datum) 0, task->dedup_key == NULL);
+		task->dedup_key ? CStringGetTextDatum(task->dedup_key) : (Datum) 0,
+		task->dedup_key == NULL);
 	put(values, nulls, ARCHIVE_RESULT, JsonbPGetDatum(task->result), task->result == NULL);
-	put(values, nulls, ARCHIVE_RESULT_REF, Int64GetDatum(task->result_ref), task->result_ref == NO_ID);
+	put(values, nulls, ARCHIVE_RESULT_REF, Int64GetDatum(task->result_ref),
+		task->result_ref == NO_ID);
 	put(values, nulls, ARCHIVE_ERROR, JsonbPGetDatum(task->error), task->error == NULL);
 }
 

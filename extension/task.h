@@ -34,10 +34,10 @@ typedef struct Task
 	int64 execution_id;
 	int64 parent_id; /* NO_ID for a root */
 	Timestamp created_at;
-	Timestamp due_at;	/* NO_TIME: ready at once */
+	Timestamp due_at;   /* NO_TIME: ready at once */
 	Timestamp deadline; /* NO_TIME: none */
-	int64 position;		/* in the ready table; NO_ID: its id */
-	Interval *timeout;	/* of one attempt; NULL: none */
+	int64 position;     /* in the ready table; NO_ID: its id */
+	Interval *timeout;  /* of one attempt; NULL: none */
 	int32 function_id;
 	int32 lane_id;
 	int32 policy_id;
@@ -53,7 +53,7 @@ typedef struct Task
 	char *dedup_key;
 
 	ItemPointerData tid; /* of the live row, if it has one */
-	int64 bucket;		 /* ready entry it was claimed from */
+	int64 bucket;        /* ready entry it was claimed from */
 
 	/* of a finished task */
 	Timestamp started_at;

@@ -52,9 +52,15 @@ static const struct
 	TaskState state;
 	const char *name;
 } names[] = {
-	{STATE_NEW, "new"},				{STATE_SCHEDULED, "scheduled"},	{STATE_BLOCKED, "blocked"},
-	{STATE_READY, "ready"},			{STATE_RUNNING, "running"},		{STATE_WAITING, "waiting"},
-	{STATE_COMPLETED, "completed"}, {STATE_FAILED, "failed"},		{STATE_TIMED_OUT, "timed_out"},
+	{STATE_NEW, "new"},
+	{STATE_SCHEDULED, "scheduled"},
+	{STATE_BLOCKED, "blocked"},
+	{STATE_READY, "ready"},
+	{STATE_RUNNING, "running"},
+	{STATE_WAITING, "waiting"},
+	{STATE_COMPLETED, "completed"},
+	{STATE_FAILED, "failed"},
+	{STATE_TIMED_OUT, "timed_out"},
 	{STATE_CANCELLED, "cancelled"},
 };
 
@@ -158,7 +164,8 @@ task_move(Store *store, Task *task, TaskState to)
 	switch (to)
 	{
 		case STATE_READY:
-			bucket = ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+			bucket =
+				ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
 			if (from == STATE_RUNNING)
 			{
 				/* given back: same age, the stored row never said otherwise */
@@ -172,7 +179,8 @@ task_move(Store *store, Task *task, TaskState to)
 			ready_insert(store, bucket, task_position(task), task->id);
 			break;
 		case STATE_SCHEDULED:
-			bucket = ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+			bucket =
+				ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
 			write_live(store, task, exists);
 			STENT_FAULT("scheduled_between");
 			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
@@ -191,6 +199,7 @@ task_move(Store *store, Task *task, TaskState to)
 			elog(ERROR, "state %s has no place yet", task_state_name(to));
 	}
 	if (task->deadline != NO_TIME && (from == STATE_NEW || from == STATE_FAILED))
-		due_insert(store, task->deadline, task->id, DUE_DEADLINE,
-				   ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));
+		due_insert(
+			store, task->deadline, task->id, DUE_DEADLINE,
+			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));
 }
