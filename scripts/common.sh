@@ -79,7 +79,10 @@ leave_root() { # <arguments of the script>
     copy_tree "$COPY/stent"
     chown -R postgres: "$COPY"
     cd "$COPY"
-    runuser -u postgres -- env -u TMPDIR HOME="$COPY" "$COPY/stent/scripts/$SCRIPT" "$@" || status=$?
+    # Not runuser or su: they stay in between and kill the script before it has
+    # cleaned up.
+    setpriv --reuid=postgres --regid=postgres --init-groups -- \
+        env -u TMPDIR HOME="$COPY" "$COPY/stent/scripts/$SCRIPT" "$@" || status=$?
     exit "$status"
 }
 
@@ -132,8 +135,17 @@ log_line_prefix = '%m [%p] %q%a '
 CONF
 }
 
-start_cluster() { # <options of pg_ctl>
-    pg_ctl -w -s -l "$PGDATA.log" "$@" start >>"$PGDATA.log" 2>&1 || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
+# The server is a child of the script, not of init: in a container whose init
+# does not reap, a killed postmaster would seem alive to the next one.
+start_cluster() { # [program in place of postgres]
+    local server
+    "${1:-postgres}" >>"$PGDATA.log" 2>&1 &
+    server=$!
+    disown
+    until pg_isready -q; do
+        kill -0 "$server" 2>/dev/null || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
+        sleep 0.1
+    done
 }
 
 # Ends the cluster, whatever state it is in; safe to call twice.
@@ -142,4 +154,13 @@ drop_cluster() {
     [[ ! -e $PGDATA/postmaster.pid ]] || pg_ctl -w -s -m immediate stop >/dev/null 2>&1 || true
     rm -rf "$PGDATA" "$PGHOST"
     unset PGDATA PGHOST
+}
+
+# For an exit: ends the cluster and servers of tests that were cut short.
+drop_servers() {
+    local file
+    drop_cluster
+    find "$WORK" -name postmaster.pid | while read -r file; do
+        pg_ctl -w -s -m immediate -D "$(dirname "$file")" stop >/dev/null 2>&1 || true
+    done
 }

@@ -35,7 +35,7 @@ SET stent.clock = '2026-01-01 00:00:01.5';
 SELECT stent.run();
 SELECT outcome_try(:id);
 SELECT key, CASE WHEN key IN ('id', 'execution_id') THEN to_jsonb(value::bigint = :id) WHEN key = 'role' THEN to_jsonb(value #>> '{}' = current_user) ELSE value END
-FROM jsonb_each(stent.state_of(:id) - 'timeout') ORDER BY key COLLATE "C";
+FROM jsonb_each(stent.state_of(:id)) ORDER BY key COLLATE "C";
 
 -- a void handler has the result JSON null
 SELECT stent.dispatch('outcome_void') AS id \gset
