@@ -4,7 +4,7 @@
  *
  * Many tasks share a commit, so whatever a handler could leave behind for the
  * next one is undone here: settings and role (a GUC nest level around the
- * subtransaction), temporary objects (dropped by their pg_depend rows), pending
+ * subtransaction), cursors, temporary objects (dropped by their pg_depend rows), pending
  * deferred constraints (checked inside the subtransaction, so that a violation is
  * this task's error and not the commit's).
  *
@@ -38,6 +38,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -293,6 +294,40 @@ drop_temporary_objects(void)
 	free_object_addresses(made);
 }
 
+/* The context that holds one child per open portal, the newest first. */
+static MemoryContext
+portals_context(void)
+{
+	static MemoryContext portals = NULL;
+
+	for (MemoryContext cxt = TopMemoryContext->firstchild; portals == NULL && cxt != NULL;
+		 cxt = cxt->nextchild)
+		if (strcmp(cxt->name, "TopPortalContext") == 0)
+			portals = cxt;
+	if (portals == NULL)
+		elog(ERROR, "the context of portals was not found");
+	return portals;
+}
+
+/*
+ * Close the cursors opened since newest was the newest portal, else the next task
+ * could not open one of the same name.
+ */
+static void
+close_cursors(MemoryContext newest)
+{
+	MemoryContext cxt;
+
+	while ((cxt = portals_context()->firstchild) != newest && cxt != NULL)
+	{
+		Portal portal = GetPortalByName(cxt->ident);
+
+		if (!PortalIsValid(portal) || portal->status == PORTAL_ACTIVE)
+			break;
+		PortalDrop(portal, false);
+	}
+}
+
 /* Whether an error is the session's own cancellation, not one a handler raised. */
 static bool
 is_real_cancel(const ErrorData *error)
@@ -340,6 +375,7 @@ static void
 call_handler(Function *function, Jsonb *args, Attempt *attempt, MemoryContext outer)
 {
 	Handler *handler = function_handler(function);
+	MemoryContext newest_portal = portals_context()->firstchild;
 	Jsonb *result;
 	MemoryContext old;
 
@@ -349,6 +385,8 @@ call_handler(Function *function, Jsonb *args, Attempt *attempt, MemoryContext ou
 						errhint("It was registered again for external workers.")));
 	handler_check_args(handler, function->name, args);
 	result = handler_call(handler, args);
+	if (portals_context()->firstchild != newest_portal)
+		close_cursors(newest_portal);
 	attempt_settle_constraints();
 	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
 		drop_temporary_objects();

@@ -239,7 +239,7 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 	if (!PG_ARGISNULL(filter->function))
 	{
 		values[0] = CStringGetTextDatum(
-			function_by_name(store, optional_text(fcinfo, filter->function))->name);
+			function_ever_registered(store, optional_text(fcinfo, filter->function))->name);
 		nulls[0] = ' ';
 	}
 	if (!PG_ARGISNULL(filter->code))

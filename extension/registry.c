@@ -237,9 +237,8 @@ unknown_function(const char *name)
 			 errhint("Registered functions: %s.", names)));
 }
 
-/* The registered function of this name; an error that names the known ones if there is none. */
-Function *
-function_by_name(Store *store, const char *name)
+static Function *
+find_by_name(Store *store, const char *name)
 {
 	HASH_SEQ_STATUS status;
 	Function *function;
@@ -261,7 +260,27 @@ function_by_name(Store *store, const char *name)
 		key.sk_collation = DEFAULT_COLLATION_OID;
 		function = load(store, store_index_oid("function_name_key"), &key);
 	}
+	return function;
+}
+
+/* The registered function of this name; an error that names the known ones if there is none. */
+Function *
+function_by_name(Store *store, const char *name)
+{
+	Function *function = find_by_name(store, name);
+
 	if (function == NULL || !function->registered)
+		unknown_function(name);
+	return function;
+}
+
+/* The same for questions about the past: it may be unregistered. */
+Function *
+function_ever_registered(Store *store, const char *name)
+{
+	Function *function = find_by_name(store, name);
+
+	if (function == NULL)
 		unknown_function(name);
 	return function;
 }

@@ -34,6 +34,7 @@ typedef struct Function
 } Function;
 
 extern Function *function_by_name(Store *store, const char *name);
+extern Function *function_ever_registered(Store *store, const char *name);
 extern Function *function_by_id(Store *store, int32 id);
 extern Handler *function_handler(Function *function);
 extern void function_caches_quiet(void);

@@ -34,7 +34,8 @@ CREATE FUNCTION timeouts_raise() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     RAISE query_canceled USING MESSAGE = 'own 57014';
 END $$;
-SELECT count(stent.register('timeouts_' || n, ('timeouts_' || n || '()')::regprocedure, timeout => '20ms',
+SELECT count(stent.register('timeouts_' || n, ('timeouts_' || n || '()')::regprocedure,
+                            timeout => CASE WHEN n IN ('quick', 'raise') THEN interval '1min' ELSE '20ms' END,
                             retry => '{"max_attempts": 1}'))
 FROM unnest(ARRAY['sleep', 'swallow', 'others', 'convert', 'quick', 'raise']) n;
 
@@ -59,7 +60,7 @@ SELECT stent.run() > 0 AS ran;
 
 -- statement_timeout of the session is its own cancel: run is undone, nobody is charged
 SELECT stent.dispatch('timeouts_sleep', timeout => '1h') AS id \gset
-SET statement_timeout = '50ms';
+SET statement_timeout = '300ms';
 SELECT stent.run();
 RESET statement_timeout;
 SELECT state, attempt, error FROM stent.tasks WHERE id = :id;
@@ -68,7 +69,7 @@ SELECT stent.run();
 SELECT state, attempt, result FROM stent.tasks WHERE id = :id;
 -- a handler that catches it has returned
 SELECT stent.dispatch('timeouts_others', timeout => '1h') AS id \gset
-SET statement_timeout = '50ms';
+SET statement_timeout = '300ms';
 SELECT stent.run();
 RESET statement_timeout;
 SELECT state, attempt, result FROM stent.tasks WHERE id = :id;
