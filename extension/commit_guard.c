@@ -32,7 +32,14 @@ typedef struct Suspect
 	char message[MESSAGE_LENGTH];
 } Suspect;
 
-static int64 *members; /* tasks of the open transaction */
+/* a task of the open transaction */
+typedef struct Member
+{
+	int64 task_id;
+	SubTransactionId subid; /* in which it ended */
+} Member;
+
+static Member *members;
 static int n_members;
 static int max_members;
 static bool committing;
@@ -51,11 +58,11 @@ commit_guard_add(int64 task_id)
 	{
 		max_members = Max(2 * max_members, 128);
 		if (members == NULL)
-			members = MemoryContextAlloc(TopMemoryContext, max_members * sizeof(int64));
+			members = MemoryContextAlloc(TopMemoryContext, max_members * sizeof(Member));
 		else
-			members = repalloc(members, max_members * sizeof(int64));
+			members = repalloc(members, max_members * sizeof(Member));
 	}
-	members[n_members++] = task_id;
+	members[n_members++] = (Member){task_id, GetCurrentSubTransactionId()};
 }
 
 int
@@ -125,7 +132,7 @@ failed_to_commit(void)
 {
 	for (int i = 0; i < n_members; i++)
 	{
-		Suspect *suspect = enter(members[i]);
+		Suspect *suspect = enter(members[i].task_id);
 
 		if (n_members > 1)
 			continue;
@@ -144,7 +151,7 @@ acquit(void)
 	if (suspects == NULL)
 		return;
 	for (int i = 0; i < n_members; i++)
-		(void) hash_search(suspects, &members[i], HASH_REMOVE, NULL);
+		(void) hash_search(suspects, &members[i].task_id, HASH_REMOVE, NULL);
 }
 
 static void
@@ -178,6 +185,15 @@ xact_ended(XactEvent event, void *arg)
 	}
 }
 
+/* What a subtransaction undid is not of the commit; later ones have higher ids. */
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (n_members > 0 && members[n_members - 1].subid >= mine)
+			n_members--;
+}
+
 static void
 note_error(ErrorData *error)
 {
@@ -194,6 +210,7 @@ void
 commit_guard_init(void)
 {
 	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
 	next_log_hook = emit_log_hook;
 	emit_log_hook = note_error;
 }

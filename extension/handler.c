@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
+#include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_namespace.h"
@@ -30,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -149,24 +151,54 @@ handler_describe(Oid oid, int error_code)
 
 /*
  * The function a stored name means now, or InvalidOid. Looked up without the
- * role's privileges, which are checked on what was found.
+ * role's privileges, which are checked on what was found; in a subtransaction,
+ * because a parameter's type that is gone raises an error before 16.
  */
 Oid
 handler_lookup(const char *qualified_name)
 {
 	LOCAL_FCINFO(fcinfo, 1);
+	MemoryContext outer = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	Oid user;
 	int sec_context;
-	Datum oid;
+	volatile Oid found = InvalidOid;
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = CStringGetTextDatum(qualified_name);
 	fcinfo->args[0].isnull = false;
 	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	oid = to_regprocedure(fcinfo);
-	SetUserIdAndSecContext(user, sec_context);
-	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(oid);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(outer);
+	PG_TRY();
+	{
+		Datum oid;
+
+		SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+		oid = to_regprocedure(fcinfo);
+		if (!fcinfo->isnull)
+			found = DatumGetObjectId(oid);
+		SetUserIdAndSecContext(user, sec_context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(outer);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(outer);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT &&
+			error->sqlerrcode != ERRCODE_UNDEFINED_SCHEMA)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(outer);
+	CurrentResourceOwner = owner;
+	return found;
 }
 
 /* The task's role must be allowed to call what it is about to run. */

@@ -114,7 +114,8 @@ COMMENT ON TABLE stent.due IS 'private: delays, retries and deadlines by time';
 
 -- Finished tasks by the day they finished. state: c completed, f failed,
 -- t timed_out, x cancelled. Partitions are made at run time, never by this
--- script, so that pg_dump carries their rows.
+-- script, so that pg_dump carries their rows. Each has its own primary key (id):
+-- one of the parent's would come with CREATE EXTENSION and clash with the dump's.
 CREATE TABLE stent.archive (
     id bigint NOT NULL,
     execution_id bigint NOT NULL,
@@ -140,8 +141,7 @@ CREATE TABLE stent.archive (
     dedup_key text,
     result jsonb,
     result_ref bigint,
-    error jsonb,
-    CONSTRAINT archive_pkey PRIMARY KEY (id, finished_at)
+    error jsonb
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE stent.archive IS 'private: finished tasks, one partition a day';
 

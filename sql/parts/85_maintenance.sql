@@ -14,7 +14,8 @@ BEGIN
         CONTINUE WHEN to_regclass('stent.' || leaf) IS NOT NULL;
         -- Built aside and attached: CREATE TABLE ... PARTITION OF would lock
         -- the parent against readers.
-        EXECUTE format('CREATE TABLE stent.%I (LIKE stent.archive INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', leaf);
+        EXECUTE format('CREATE TABLE stent.%I (LIKE stent.archive INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', leaf);
+        EXECUTE format('ALTER TABLE stent.%I ADD CONSTRAINT %I PRIMARY KEY (id)', leaf, leaf || '_pkey');
         EXECUTE format('ALTER TABLE stent.%I ADD CONSTRAINT %I CHECK (finished_at >= %L AND finished_at < %L)',
                        leaf, leaf || '_range', day::timestamp, (day + 1)::timestamp);
         EXECUTE format('ALTER TABLE stent.archive ATTACH PARTITION stent.%I FOR VALUES FROM (%L) TO (%L)',
