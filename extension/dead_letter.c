@@ -165,6 +165,7 @@ stent_replay(PG_FUNCTION_ARGS)
 	id = PG_GETARG_INT64(0);
 	queue = queue_option(fcinfo, 1);
 	store = store_open("stent.replay()");
+	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	task = take_dead_letter(store, id, is_admin());
 	if (task == NULL)
@@ -188,6 +189,7 @@ stent_discard(PG_FUNCTION_ARGS)
 	need(fcinfo, 0, "id");
 	id = PG_GETARG_INT64(0);
 	store = store_open("stent.discard()");
+	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	task = take_dead_letter(store, id, is_admin());
 	if (task != NULL)

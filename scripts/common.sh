@@ -72,7 +72,8 @@ copy_tree() { # <directory>
 # returns.
 leave_root() { # <arguments of the script>
     ((EUID == 0)) || return 0
-    local status=0
+    local script status=0
+    script=$(realpath --relative-to="$ROOT" "$0")
     id postgres >/dev/null 2>&1 || die "PostgreSQL does not run as root and there is no user postgres; run this as another user"
     COPY=$(mktemp -d /var/tmp/stent.XXXXXX)
     trap 'rm -rf "$COPY"' EXIT
@@ -82,7 +83,7 @@ leave_root() { # <arguments of the script>
     # Not runuser or su: they stay in between and kill the script before it has
     # cleaned up.
     setpriv --reuid=postgres --regid=postgres --init-groups -- \
-        env -u TMPDIR HOME="$COPY" "$COPY/stent/scripts/$SCRIPT" "$@" || status=$?
+        env -u TMPDIR HOME="$COPY" "$COPY/stent/$script" "$@" || status=$?
     exit "$status"
 }
 
@@ -128,11 +129,12 @@ create_cluster() { # <data directory>
     export PGDATA=$1 PGUSER=postgres PGDATABASE=postgres PGHOST
     PGHOST=$(mktemp -d /tmp/stent.XXXXXX)
     initdb -A trust -U postgres -E UTF8 --no-locale >"$PGDATA.initdb" 2>&1 || { cat "$PGDATA.initdb"; die "initdb failed"; }
-    cat >>"$PGDATA/postgresql.conf" - <<CONF
-listen_addresses = ''
-unix_socket_directories = '$PGHOST'
-log_line_prefix = '%m [%p] %q%a '
-CONF
+    {
+        cat
+        echo "listen_addresses = ''"
+        echo "unix_socket_directories = '$PGHOST'"
+        echo "log_line_prefix = '%m [%p] %q%a '"
+    } >>"$PGDATA/postgresql.conf"
 }
 
 # The server is a child of the script, not of init: in a container whose init

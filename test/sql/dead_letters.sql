@@ -79,6 +79,8 @@ SELECT dead_letters_try(format('SELECT stent.result_of(%s)', :id), :id);
 -- a rollback undoes each
 SELECT stent.dispatch('dead_letters_f', '{"code": "23505"}') AS id \gset
 CALL dead_letters_run();
+-- twice in one statement is once too often
+SELECT dead_letters_try(format('SELECT stent.replay(%1$s), stent.replay(%1$s)', :id), :id);
 BEGIN; SELECT stent.replay(:id) = :id; ROLLBACK;
 BEGIN; SELECT stent.discard(:id); ROLLBACK;
 BEGIN; SELECT stent.purge_dead_letters('0s') = 0; ROLLBACK;

@@ -3,7 +3,7 @@
 SET stent.clock = '2026-01-01 00:00:00';
 
 CREATE SCHEMA search_path_evil;
-CREATE FUNCTION search_path_f(n int) RETURNS int LANGUAGE plpgsql AS $$
+CREATE FUNCTION search_path_f(n int) RETURNS int LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
     IF n < 0 THEN
         RAISE EXCEPTION 'negative';
@@ -26,7 +26,7 @@ BEGIN
         END LOOP;
     END LOOP;
     FOREACH f IN ARRAY ARRAY['now()', 'left(text, integer)', 'length(text)', 'to_char(timestamp, text)', 'to_char(date, text)', 'to_date(text, text)', 'right(text, integer)',
-            'right(name, integer)', 'to_jsonb(record)', 'to_jsonb(anyelement)', 'to_regclass(text)', 'quote_ident(text)', 'regexp_replace(text, text, text, text)',
+            'right(name, integer)', 'to_jsonb(anyelement)', 'to_regclass(text)', 'quote_ident(text)', 'regexp_replace(text, text, text, text)',
             'has_function_privilege(name, text, text)', 'generate_series(integer, integer)', 'jsonb_build_object()', 'format(text)', 'format(text, text)', 'to_regprocedure(text)'] LOOP
         EXECUTE format('CREATE FUNCTION search_path_evil.%s RETURNS boolean LANGUAGE sql AS ''SELECT search_path_evil.boom()''', f);
     END LOOP;
