@@ -15,7 +15,7 @@
  * Between batches the session remembers the lanes of the rank it served and each
  * one's head, the first entry that was visible, because the index entries of
  * finished tasks stay in front until vacuum. Heads only speed things up: a batch
- * starts from them for HEADS_LAST_MS, as long as this session has inserted nothing
+ * starts from them for a while (HEADS_LAST_*), as long as this session has inserted nothing
  * and every lane of the rank is known; then, and whenever they lead to nothing,
  * the walk starts from the beginning, so that an entry that was committed late,
  * below a head, waits no longer than that.
@@ -37,8 +37,9 @@
 /* How many claims may pass before a higher priority is noticed. */
 #define CLAIMS_PER_LOOK_UP 8
 
-/* How long heads are trusted. */
+/* How long heads are trusted: so long that walking costs no more than 1/50. */
 #define HEADS_LAST_MS 20
+#define HEADS_LAST_WALKS 50
 
 /* Lanes worth discovering even for a small batch. */
 #define CLAIM_LANES_MIN 8
@@ -60,6 +61,7 @@ static int64 heads_first; /* first bucket of the role they belong to */
 static uint64 heads_inserts;
 static uint64 heads_generation;
 static instr_time heads_since;
+static double walk_ms; /* what the last walk from the beginning took */
 
 static bool
 heads_usable(const Claimer *claimer)
@@ -71,7 +73,7 @@ heads_usable(const Claimer *claimer)
 		return false;
 	INSTR_TIME_SET_CURRENT(age);
 	INSTR_TIME_SUBTRACT(age, heads_since);
-	return INSTR_TIME_GET_MILLISEC(age) < HEADS_LAST_MS;
+	return INSTR_TIME_GET_MILLISEC(age) < Max(HEADS_LAST_MS, HEADS_LAST_WALKS * walk_ms);
 }
 
 static void
@@ -172,9 +174,15 @@ start_rank(Claimer *claimer, int64 from)
 {
 	int64 position;
 	int64 bucket;
+	instr_time begin;
+	instr_time end;
 
 	claimer->found_bucket = -1;
+	INSTR_TIME_SET_CURRENT(begin);
 	bucket = next_served(claimer, from, claimer->end, &position);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, begin);
+	walk_ms = INSTR_TIME_GET_MILLISEC(end);
 	claimer->n_lanes = claimer->next_lane = 0;
 	forget_heads(claimer);
 	if (bucket < 0)
