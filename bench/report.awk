@@ -1,10 +1,12 @@
 # Prints the table. First file: "key<TAB>value", one line a round, in the order
 # of rounds. Second file: "name<TAB>key<TAB>key of the yardstick<TAB>goal", where
-# a goal is >= of the ratio or <= of the value. A ratio is taken round by round.
+# a goal is >= of the ratio or <= of the value. The ratio is the median of the
+# rounds' ratios; "best" is the ratio of the two best rounds, which what else the
+# machine does disturbs least.
 BEGIN {
     FS = "\t"
-    format = "%-44s %9s  %-17s %9s  %6s  %-11s  %-8s  %s\n"
-    printf format, "name", "value", "min-max", "yardstick", "ratio", "min-max", "goal", ""
+    format = "%-44s %9s  %-17s %9s  %6s  %-11s %5s  %-8s  %s\n"
+    printf format, "name", "value", "min-max", "yardstick", "ratio", "min-max", "best", "goal", ""
 }
 
 NR == FNR {
@@ -16,7 +18,7 @@ NR == FNR {
 
 $2 == "" { print ""; print $1; next }
 
-($2 in void) || ($3 in void) { printf format, $1, "VOID", "a check failed", "", "", "", $4, "VOID"; short++; next }
+($2 in void) || ($3 in void) { printf format, $1, "VOID", "a check failed", "", "", "", "", $4, "VOID"; short++; next }
 
 !($2 in rounds) { next }
 
@@ -26,13 +28,14 @@ $2 == "" { print ""; print $1; next }
         mine[i] = value[$2, i]
     middle = median(mine, n)
     spread = n > 1 ? show(mine[1]) "-" show(mine[n]) : ""
-    yard = ratio = ratio_spread = ""
+    yard = ratio = ratio_spread = best = ""
     if ($3 in rounds) {
         for (i = 1; i <= n; i++) {
             yards[i] = value[$3, i]
             ratios[i] = value[$2, i] / value[$3, i]
         }
         yard = show(median(yards, n))
+        best = n > 1 ? sprintf("%.2f", mine[n] / yards[n]) : ""
         number = median(ratios, n)
         ratio = sprintf("%.2f", number)
         ratio_spread = n > 1 ? sprintf("%.2f-%.2f", ratios[1], ratios[n]) : ""
@@ -45,7 +48,7 @@ $2 == "" { print ""; print $1; next }
         if (!good)
             short++
     }
-    printf format, $1, show(middle), spread, yard, ratio, ratio_spread, $4, verdict
+    printf format, $1, show(middle), spread, yard, ratio, ratio_spread, best, $4, verdict
 }
 
 END { print ""; print short + 0 " short of their goals or void" }

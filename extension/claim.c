@@ -117,6 +117,7 @@ claim_begin(Claimer *claimer, Store *store, const char *role, char **queues, int
 	claimer->ahead = Min(max, CLAIM_AHEAD);
 	claimer->lanes = palloc_array(LaneCursor, CLAIM_LANES);
 	claimer->inserts = ready_inserts;
+	claimer->takes = ready_takes;
 	claimer->found_bucket = -1;
 	claimer->from_memory = queues == NULL && heads_usable(claimer);
 	if (!claimer->from_memory)
@@ -391,10 +392,13 @@ claim_take(Claimer *claimer, const Candidate *candidate)
 	ItemPointerData tid = candidate->tid;
 
 	claim_skip(claimer);
-	/* this very transaction may have taken it since it was read ahead */
-	if (!table_tuple_fetch_row_version(table->rel, &tid, GetActiveSnapshot(), table->out))
-		return false;
-	ExecClearTuple(table->out);
+	if (claimer->takes != ready_takes)
+	{
+		/* this very transaction may have taken it since it was read ahead */
+		if (!table_tuple_fetch_row_version(table->rel, &tid, GetActiveSnapshot(), table->out))
+			return false;
+		ExecClearTuple(table->out);
+	}
 	if (store_delete(table, &tid, false) != TM_Ok)
 		return false;
 	last_bucket = candidate->bucket;

@@ -56,6 +56,7 @@ typedef struct Claimer
 	int next_lane;
 	int claims; /* since higher priorities were looked for */
 	uint64 inserts;
+	uint64 takes;
 	LaneCursor *lanes;
 } Claimer;
 

@@ -569,6 +569,13 @@ drop_slots(BulkSlots *slots)
 	}
 }
 
+/* Tells which element of dispatch_many an error is about. */
+static void
+element_context(void *arg)
+{
+	errcontext("element " INT64_FORMAT " of args", *(int64 *) arg);
+}
+
 PG_FUNCTION_INFO_V1(stent_dispatch_many);
 Datum
 stent_dispatch_many(PG_FUNCTION_ARGS)
@@ -588,6 +595,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	MemoryContext old;
 	int n = 0;
 	int64 index = 0;
+	ErrorContextCallback callback;
 	bool bulk;
 
 	if (PG_ARGISNULL(1))
@@ -606,6 +614,10 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "stent dispatch_many", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(cxt);
+	callback.callback = element_context;
+	callback.arg = &index;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	iterator = array_create_iterator(array, 0, NULL);
 	for (;;)
 	{
@@ -620,7 +632,6 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 				ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 								errmsg("args of element " INT64_FORMAT " must not be null", index),
 								errhint("Use '{}' for a call without arguments.")));
-			index++;
 			new_task(&options, task);
 			task->args = DatumGetJsonbP(value);
 			check_args(options.function, handler, task->args);
@@ -631,6 +642,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 				n++;
 			else
 				task_move(store, task, options.due_at != NO_TIME ? STATE_SCHEDULED : STATE_READY);
+			index++;
 		}
 		if (n > 0 && (n == BULK_ROWS || !more))
 		{
@@ -641,6 +653,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
+	error_context_stack = callback.previous;
 	drop_slots(slots);
 	array_free_iterator(iterator);
 	MemoryContextSwitchTo(old);

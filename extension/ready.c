@@ -33,6 +33,7 @@
 #define RANK_SHIFT 32
 
 uint64 ready_inserts = 0;
+uint64 ready_takes = 0;
 
 static int64
 role_key(const char *role)
@@ -112,6 +113,7 @@ ready_take(Store *store, int64 bucket, int64 position)
 	if (!store_find(table, GetActiveSnapshot(), keys, 2))
 		return false;
 	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
+	ready_takes += taken;
 	ExecClearTuple(table->out);
 	return taken;
 }

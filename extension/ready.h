@@ -17,6 +17,9 @@
 /* rises with every entry this session inserts */
 extern uint64 ready_inserts;
 
+/* rises with every entry taken by its key, outside the order of a claimer */
+extern uint64 ready_takes;
+
 extern int64 ready_bucket(const char *role, int priority, int32 lane_id);
 extern int64 ready_first_bucket(const char *role);
 extern int64 ready_end_bucket(const char *role);
