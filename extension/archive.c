@@ -39,6 +39,7 @@ static int64 leaf_day = -1; /* day of the remembered leaf */
 static Oid leaf_oid;
 static uint64 leaf_generation;
 static int64 ahead_checked_day = -1; /* tomorrow's partition was seen on this day */
+static uint64 ahead_generation;
 static Timestamp next_housekeeping = DT_NOBEGIN;
 
 static void
@@ -136,9 +137,14 @@ partitions_ahead(Timestamp moment)
 {
 	int64 day = day_of(moment);
 
+	if (ahead_generation != store_generation())
+		ahead_checked_day = -1;
 	if (ahead_checked_day != day && OidIsValid(partition_of_day(day)) &&
 		OidIsValid(partition_of_day(day + 1)))
+	{
 		ahead_checked_day = day;
+		ahead_generation = store_generation();
+	}
 	return ahead_checked_day == day;
 }
 

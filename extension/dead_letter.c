@@ -41,12 +41,9 @@ is_admin(void)
 		   object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
 }
 
-/*
- * Take a dead letter out of its table. NULL if there is none, or none of the
- * caller's. Waits for a transaction that is doing the same.
- */
+/* A dead letter the caller may act on, or NULL. */
 static Task *
-take_dead_letter(Store *store, int64 id, bool admin)
+find_dead_letter(Store *store, int64 id, bool admin)
 {
 	StoreRel *table = store_table(store, STORE_DEAD_LETTER);
 	Task *task;
@@ -58,22 +55,34 @@ take_dead_letter(Store *store, int64 id, bool admin)
 	if (!admin &&
 		strcmp(lane_get(store, task->lane_id)->role, GetUserNameFromId(GetUserId(), false)) != 0)
 		return NULL;
-	if (store_delete(table, &task->tid, true) != TM_Ok)
-		return NULL;
-	STENT_FAULT("dead_letter_after_take");
 	return task;
 }
 
-/* A live task must own its dedup key again. */
-static void
-own_dedup_key(const Task *task, const char *role)
+/*
+ * Take a dead letter out of its table; false if another transaction did. Waits for
+ * one that is doing so.
+ */
+static bool
+take_dead_letter(Store *store, Task *task)
+{
+	if (store_delete(store_table(store, STORE_DEAD_LETTER), &task->tid, true) != TM_Ok)
+		return false;
+	STENT_FAULT("dead_letter_after_take");
+	return true;
+}
+
+/* A live task must own its dedup key again; false if another live task has it. */
+static bool
+own_dedup_key(Store *store, const Task *task)
 {
 	Oid types[4] = {TEXTOID, INT4OID, TEXTOID, INT8OID};
 	Datum values[4];
 	ColdSql cold;
 	bool inserted;
 
-	values[0] = CStringGetTextDatum(role);
+	if (task->dedup_key == NULL)
+		return true;
+	values[0] = CStringGetTextDatum(lane_get(store, task->lane_id)->role);
 	values[1] = Int32GetDatum(task->function_id);
 	values[2] = CStringGetTextDatum(task->dedup_key);
 	values[3] = Int64GetDatum(task->id);
@@ -84,15 +93,10 @@ own_dedup_key(const Task *task, const char *role)
 		elog(ERROR, "inserting a dedup key failed");
 	inserted = SPI_processed == 1;
 	cold_end(&cold);
-	if (!inserted)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("task " INT64_FORMAT
-						" cannot be replayed: another live task has dedup key \"%s\"",
-						task->id, task->dedup_key),
-				 errhint("Wait until that task has finished, or discard this dead letter.")));
+	return inserted;
 }
 
+/* Bring a task that was taken back to life. */
 static void
 replay(Store *store, Task *task, const char *queue, bool reset_retries)
 {
@@ -101,8 +105,6 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 
 	if (queue != NULL)
 		task->lane_id = lane_intern(store, lane->role, lane->function_id, queue, lane->tags);
-	if (task->dedup_key != NULL)
-		own_dedup_key(task, lane_get(store, task->lane_id)->role);
 	if (task->deadline != NO_TIME)
 		task->deadline += now - task->finished_at; /* being dead takes no time */
 	task->due_at = NO_TIME;
@@ -167,8 +169,15 @@ stent_replay(PG_FUNCTION_ARGS)
 	store = store_open("stent.replay()");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	task = take_dead_letter(store, id, is_admin());
-	if (task == NULL)
+	task = find_dead_letter(store, id, is_admin());
+	if (task != NULL && !own_dedup_key(store, task))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("task " INT64_FORMAT
+						" cannot be replayed: another live task has dedup key \"%s\"",
+						task->id, task->dedup_key),
+				 errhint("Wait until that task has finished, or discard this dead letter.")));
+	if (task == NULL || !take_dead_letter(store, task))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("task " INT64_FORMAT " is not a dead letter", id),
 						errhint("See the view stent.dead_letters.")));
@@ -191,7 +200,9 @@ stent_discard(PG_FUNCTION_ARGS)
 	store = store_open("stent.discard()");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	task = take_dead_letter(store, id, is_admin());
+	task = find_dead_letter(store, id, is_admin());
+	if (task != NULL && !take_dead_letter(store, task))
+		task = NULL;
 	if (task != NULL)
 		archive_insert(store, task);
 	PopActiveSnapshot();
@@ -325,8 +336,10 @@ bulk(const char *command, const Filter *filter, BulkAction action, const char *q
 		CHECK_FOR_INTERRUPTS();
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		task = take_dead_letter(store, ids[i], true);
-		if (task != NULL)
+		task = find_dead_letter(store, ids[i], true);
+		/* one whose dedup key is in use stays dead */
+		if (task != NULL && (action != BULK_REPLAY || own_dedup_key(store, task)) &&
+			take_dead_letter(store, task))
 		{
 			done++;
 			if (action == BULK_REPLAY)

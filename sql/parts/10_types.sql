@@ -1,7 +1,10 @@
 \echo Use "CREATE EXTENSION stent" to load this file. \quit
 
--- The schema itself belongs to the extension (stent.control names it); this
--- section only says what it is.
+-- The schema is made here and so belongs to the extension: it must not exist
+-- before, since whoever owns it could shadow what is in it, and it goes with the
+-- extension.
+
+CREATE SCHEMA stent;
 
 COMMENT ON SCHEMA stent IS
   'durable tasks inside PostgreSQL: functions and views are the interface, tables are private';

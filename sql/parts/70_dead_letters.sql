@@ -19,7 +19,7 @@ CREATE FUNCTION stent.replay_many(
 RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_replay_many';
 COMMENT ON FUNCTION stent.replay_many(text, text, interval, text, boolean, integer) IS
-  'replays dead letters by function, error code (SQLSTATE, 2-character class or error name) and age, oldest first; returns how many. Dead letters locked by others are passed over';
+  'replays dead letters by function, error code (SQLSTATE, 2-character class or error name) and age, oldest first; returns how many. Dead letters locked by others, and those whose dedup key is in use, are passed over';
 
 CREATE FUNCTION stent.discard_many(
     function text DEFAULT NULL,
