@@ -28,6 +28,9 @@ endif
 
 EXTRA_CLEAN = sql/stent--$(STENT_VERSION).sql extension/errcodes_table.h results output_iso tmp_check log regression.diffs regression.out
 
+# Bitcode would only serve to inline us into JIT code.
+override with_llvm = no
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
