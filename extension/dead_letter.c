@@ -170,17 +170,17 @@ stent_replay(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	task = find_dead_letter(store, id, is_admin());
-	if (task != NULL && !own_dedup_key(store, task))
+	if (task == NULL || !take_dead_letter(store, task))
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("task " INT64_FORMAT " is not a dead letter", id),
+						errhint("See the view stent.dead_letters.")));
+	if (!own_dedup_key(store, task))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNIQUE_VIOLATION),
 				 errmsg("task " INT64_FORMAT
 						" cannot be replayed: another live task has dedup key \"%s\"",
 						task->id, task->dedup_key),
 				 errhint("Wait until that task has finished, or discard this dead letter.")));
-	if (task == NULL || !take_dead_letter(store, task))
-		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
-						errmsg("task " INT64_FORMAT " is not a dead letter", id),
-						errhint("See the view stent.dead_letters.")));
 	replay(store, task, queue, PG_GETARG_BOOL(2));
 	PopActiveSnapshot();
 	store_close(store);
