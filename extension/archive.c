@@ -22,6 +22,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "archive.h"
@@ -40,7 +41,8 @@ static Oid leaf_oid;
 static uint64 leaf_generation;
 static int64 ahead_checked_day = -1; /* tomorrow's partition was seen on this day */
 static uint64 ahead_generation;
-static Timestamp next_housekeeping = DT_NOBEGIN;
+static Timestamp next_drop = DT_NOBEGIN;
+static Timestamp next_try = DT_NOBEGIN; /* to make partitions, after a failure */
 
 static void
 xact_ended(XactEvent event, void *arg)
@@ -105,19 +107,56 @@ leaf_for(Timestamp moment)
 	return leaf_oid;
 }
 
-static void
-call_cold(const char *sql, int nargs, Oid *types, Datum *values)
+/*
+ * Run housekeeping SQL as the owner, in a subtransaction: whatever stands in its
+ * way (an event trigger, a lock, a full disk), the finished tasks of the batch
+ * must not be undone by it.
+ */
+static bool
+housekeep(const char *sql, int nargs, Oid *types, Datum *values)
 {
-	ColdSql cold;
+	MemoryContext outer = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
 
-	cold_begin(&cold);
-	if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0) < 0)
-		elog(ERROR, "SPI failed: %s", sql);
-	cold_end(&cold);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(outer);
+	PG_TRY();
+	{
+		ColdSql cold;
+
+		cold_begin(&cold);
+		if (SPI_execute_with_args(sql, nargs, types, values, NULL, false, 0) < 0)
+			elog(ERROR, "SPI failed: %s", sql);
+		cold_end(&cold);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(outer);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(outer);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(WARNING, (errcode(error->sqlerrcode),
+						  errmsg("housekeeping of stent failed: %s", error->message),
+						  errdetail("Tasks are not affected; it is tried again in ten minutes."),
+						  errhint("Finished tasks are kept in stent.archive_kept meanwhile.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(outer);
+	CurrentResourceOwner = owner;
+	return done;
 }
 
 /* Make the missing partitions from this day on. */
-static void
+static bool
 make_partitions(Timestamp moment)
 {
 	Oid types[2] = {DATEOID, DATEOID};
@@ -126,9 +165,8 @@ make_partitions(Timestamp moment)
 
 	values[0] = DateADTGetDatum((DateADT) day);
 	values[1] = DateADTGetDatum((DateADT) (day + DAYS_AHEAD));
-	call_cold("SELECT stent._add_partitions($1, $2)", 2, types, values);
 	leaf_day = -1;
-	CommandCounterIncrement();
+	return housekeep("SELECT stent._add_partitions($1, $2)", 2, types, values);
 }
 
 /* Whether the partitions of today and tomorrow are there; remembered for the day. */
@@ -148,32 +186,38 @@ partitions_ahead(Timestamp moment)
 	return ahead_checked_day == day;
 }
 
+/* Whether it is too early yet; a clock that was set back makes nothing early. */
+static bool
+earlier(Timestamp moment, Timestamp next)
+{
+	return moment < next && moment >= next - HOUSEKEEPING_INTERVAL;
+}
+
 /*
  * At the end of a batch: make partitions ahead, and, where the transaction is
- * about to commit, drop those past retention. Never waits for anyone: what is
- * locked now is left for the next time.
+ * about to commit, drop those past retention. Waits for nobody but, 100 ms at
+ * most, for readers of a partition to be dropped.
  */
 void
 archive_housekeeping(Timestamp moment, bool may_drop)
 {
 	bool ahead = partitions_ahead(moment);
-	bool drop = may_drop && guc_retention_us() >= 0 &&
-				(moment >= next_housekeeping || moment < next_housekeeping - HOUSEKEEPING_INTERVAL);
+	bool drop = may_drop && guc_retention_us() >= 0 && !earlier(moment, next_drop);
 	Oid types[1] = {TIMESTAMPOID};
 	Datum values[1];
 
-	if (ahead && !drop)
+	if (!drop && (ahead || earlier(moment, next_try)))
 		return;
 	(void) store_owner();
 	if (!ConditionalLockRelationOid(store_relation_oid("archive"), ShareUpdateExclusiveLock))
 		return;
-	if (!ahead)
-		make_partitions(moment);
+	if (!ahead && !make_partitions(moment))
+		next_try = moment + HOUSEKEEPING_INTERVAL;
 	if (!drop)
 		return;
-	next_housekeeping = moment + HOUSEKEEPING_INTERVAL;
+	next_drop = moment + HOUSEKEEPING_INTERVAL;
 	values[0] = TimestampGetDatum(moment - guc_retention_us());
-	call_cold("SELECT stent._retire($1)", 1, types, values);
+	(void) housekeep("SELECT stent._retire($1)", 1, types, values);
 }
 
 /* Store a finished task. */

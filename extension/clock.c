@@ -21,9 +21,6 @@
 
 #include "clock.h"
 
-/* A century: beyond it an interval is a mistake. */
-#define MAX_DURATION_DAYS INT64CONST(36500)
-
 typedef struct ClockSetting
 {
 	enum

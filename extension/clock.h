@@ -16,6 +16,9 @@ extern void clock_assign(const char *newval, void *extra);
 extern bool duration_parse(const char *text, Interval *out);
 extern int64 interval_us(const Interval *interval);
 extern Interval *interval_from_us(int64 us);
+/* A century: beyond it an interval is a mistake. */
+#define MAX_DURATION_DAYS INT64CONST(36500)
+
 extern void interval_check(const Interval *interval, const char *what);
 extern char *duration_text(int64 us);
 

@@ -290,7 +290,7 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 			taken = ready_take(store, ready_bucket(options->role, task->priority, task->lane_id),
 							   task_position(task));
 		else if (task->state == STATE_SCHEDULED)
-			taken = due_take(store, task->due_at, task->id, DUE_READY);
+			taken = due_take(store, options->bucket, task->due_at, task->id, DUE_READY);
 	}
 	if (!taken)
 		ereport(ERROR,
@@ -298,7 +298,7 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 				 errmsg("task " INT64_FORMAT " of dedup key \"%s\" has already started", id, key),
 				 errhint("Dispatch again when it has finished, or use on_duplicate => 'join'.")));
 	if (task->deadline != NO_TIME)
-		(void) due_take(store, task->deadline, task->id, DUE_DEADLINE);
+		(void) due_take(store, options->bucket, task->deadline, task->id, DUE_DEADLINE);
 	if (task->args_ref != NO_ID)
 	{
 		StoreRel *payload = store_table(store, STORE_PAYLOAD);

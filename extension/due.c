@@ -2,8 +2,8 @@
  * due.c
  *	  The due index: delays, retries and deadlines, by time.
  *
- * Whoever claims next promotes what has come due, in bounded batches, so nothing
- * depends on one process being alive. An entry is looked at first (peek) and
+ * Whoever claims next promotes what of its role has come due, in bounded batches,
+ * so nothing depends on one process being alive, and no role can hold up another. An entry is looked at first (peek) and
  * taken by deleting it, without waiting: what another session holds is its to
  * finish.
  */
@@ -29,6 +29,7 @@ due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucke
 	Datum values[DUE_COLUMNS];
 	bool nulls[DUE_COLUMNS] = {0};
 
+	values[DUE_ROLE_KEY - 1] = Int32GetDatum(ready_role_key(bucket));
 	values[DUE_AT - 1] = TimestampGetDatum(due_at);
 	values[DUE_TASK_ID - 1] = Int64GetDatum(task_id);
 	values[DUE_KIND - 1] = CharGetDatum(kind);
@@ -38,36 +39,40 @@ due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucke
 
 /* Take a known entry; false if it is gone or taken. */
 bool
-due_take(Store *store, Timestamp due_at, int64 task_id, char kind)
+due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind)
 {
 	StoreRel *table = store_table(store, STORE_DUE);
-	ScanKeyData keys[3];
+	ScanKeyData keys[4];
 	bool taken;
 
-	ScanKeyInit(&keys[0], DUE_AT, BTEqualStrategyNumber, F_TIMESTAMP_EQ, TimestampGetDatum(due_at));
-	ScanKeyInit(&keys[1], DUE_TASK_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task_id));
-	ScanKeyInit(&keys[2], DUE_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
-	if (!store_find(table, GetActiveSnapshot(), keys, 3))
+	ScanKeyInit(&keys[0], DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(ready_role_key(bucket)));
+	ScanKeyInit(&keys[1], DUE_AT, BTEqualStrategyNumber, F_TIMESTAMP_EQ, TimestampGetDatum(due_at));
+	ScanKeyInit(&keys[2], DUE_TASK_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task_id));
+	ScanKeyInit(&keys[3], DUE_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
+	if (!store_find(table, GetActiveSnapshot(), keys, 4))
 		return false;
 	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
 	ExecClearTuple(table->out);
 	return taken;
 }
 
-/* Look at up to max entries due in [from, now], earliest first. */
+/* Look at up to max entries of the bucket's role due in [from, now], earliest first. */
 int
-due_peek(Store *store, Timestamp from, Timestamp now, DueEntry *entries, int max)
+due_peek(Store *store, int64 bucket, Timestamp from, Timestamp now, DueEntry *entries, int max)
 {
 	StoreRel *table = store_table(store, STORE_DUE);
-	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 2);
-	ScanKeyData keys[2];
+	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 3);
+	ScanKeyData keys[3];
 	int n = 0;
 
-	ScanKeyInit(&keys[0], DUE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
+	ScanKeyInit(&keys[0], DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(ready_role_key(bucket)));
+	ScanKeyInit(&keys[1], DUE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
 				TimestampGetDatum(from));
-	ScanKeyInit(&keys[1], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE,
+	ScanKeyInit(&keys[2], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE,
 				TimestampGetDatum(now));
-	index_rescan(scan, keys, 2, NULL, 0);
+	index_rescan(scan, keys, 3, NULL, 0);
 	while (n < max && index_getnext_slot(scan, ForwardScanDirection, table->out))
 	{
 		bool isnull;
@@ -102,7 +107,7 @@ expire(Store *store, const DueEntry *entry)
 			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
 			task_position(task));
 	else if (task->state == STATE_SCHEDULED)
-		taken = due_take(store, task->due_at, task->id, DUE_READY);
+		taken = due_take(store, entry->bucket, task->due_at, task->id, DUE_READY);
 	if (!taken)
 		return false;
 	complete_past_deadline(store, task);
@@ -129,11 +134,11 @@ due_promote_one(Store *store, const DueEntry *entry)
 }
 
 /*
- * Promote up to max entries that have come due, passing over those that others
+ * Promote up to max entries of the bucket's role that have come due, passing over those that others
  * hold. Returns how many were acted on; the caller advances its command id.
  */
 int
-due_promote(Store *store, Timestamp now, int max)
+due_promote(Store *store, int64 bucket, Timestamp now, int max)
 {
 	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
 	Timestamp from = NO_TIME;
@@ -142,7 +147,7 @@ due_promote(Store *store, Timestamp now, int max)
 
 	do
 	{
-		n = due_peek(store, from, now, entries, DUE_BATCH);
+		n = due_peek(store, bucket, from, now, entries, DUE_BATCH);
 		for (int i = 0; i < n && done < max; i++)
 			done += due_promote_one(store, &entries[i]);
 		if (n == DUE_BATCH)

@@ -25,9 +25,10 @@ typedef struct DueEntry
 } DueEntry;
 
 extern void due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket);
-extern bool due_take(Store *store, Timestamp due_at, int64 task_id, char kind);
-extern int due_peek(Store *store, Timestamp from, Timestamp now, DueEntry *entries, int max);
+extern bool due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind);
+extern int due_peek(Store *store, int64 bucket, Timestamp from, Timestamp now, DueEntry *entries,
+					int max);
 extern bool due_promote_one(Store *store, const DueEntry *entry);
-extern int due_promote(Store *store, Timestamp now, int max);
+extern int due_promote(Store *store, int64 bucket, Timestamp now, int max);
 
 #endif

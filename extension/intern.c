@@ -258,7 +258,7 @@ lane_intern(Store *store, const char *role, int32 function_id, const char *queue
 	else if (!unsure)
 	{
 		/* SnapshotSelf also finds what we added ourselves, when the cache was lost */
-		unsure = GetCurrentTransactionIdIfAny() != InvalidTransactionId;
+		unsure = GetTopTransactionIdIfAny() != InvalidTransactionId;
 	}
 	remember_lane(&lane);
 	entry = hash_search(lane_ids, &digest, HASH_ENTER, &found);
@@ -293,7 +293,7 @@ lane_get(Store *store, int32 id)
 	lane.queue = slot_text(table->out, LANE_QUEUE);
 	lane.tags = DatumGetArrayTypeP(slot_getattr(table->out, LANE_TAGS, &isnull));
 	remember_lane(&lane);
-	if (GetCurrentTransactionIdIfAny() != InvalidTransactionId)
+	if (GetTopTransactionIdIfAny() != InvalidTransactionId)
 		unsure = true;
 	ExecClearTuple(table->out);
 	return hash_search(lanes, &id, HASH_FIND, NULL);
@@ -340,7 +340,7 @@ policy_intern(Store *store, Jsonb *policy)
 		unsure = true;
 	}
 	else if (!unsure)
-		unsure = GetCurrentTransactionIdIfAny() != InvalidTransactionId;
+		unsure = GetTopTransactionIdIfAny() != InvalidTransactionId;
 	entry = hash_search(policy_ids, &digest, HASH_ENTER, &found);
 	entry->id = id;
 	entry->check_id = (int32) VARSIZE(policy);
@@ -372,7 +372,7 @@ cached_policy(Store *store, int32 id)
 	json = DatumGetJsonbPCopy(slot_getattr(table->out, POLICY_POLICY, &isnull));
 	policy = retry_parse(json, &retry_defaults);
 	MemoryContextSwitchTo(old);
-	if (GetCurrentTransactionIdIfAny() != InvalidTransactionId)
+	if (GetTopTransactionIdIfAny() != InvalidTransactionId)
 		unsure = true;
 	ExecClearTuple(table->out);
 	entry = hash_search(policies, &id, HASH_ENTER, &found);

@@ -75,6 +75,13 @@ ready_rank_end(int64 bucket)
 	return ((bucket >> RANK_SHIFT) + 1) << RANK_SHIFT;
 }
 
+/* The role part by itself, for the due index. */
+int32
+ready_role_key(int64 bucket)
+{
+	return (int32) (bucket >> ROLE_SHIFT);
+}
+
 int32
 ready_bucket_lane(int64 bucket)
 {

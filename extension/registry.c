@@ -11,6 +11,7 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
@@ -29,6 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "attempt.h"
 #include "clock.h"
 #include "compat.h"
 #include "errors.h"
@@ -57,6 +59,7 @@ static MemoryContext retired_cxt;  /* generations a running task may still use *
 static HTAB *functions;            /* id -> Function */
 static uint64 generation;
 static bool handlers_stale;
+static bool unsure; /* holds rows that the running transaction may have written */
 
 static void
 catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -64,9 +67,36 @@ catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
 	handlers_stale = true;
 }
 
+/* What was read in a transaction that is undone may never have been. */
+static void
+forget_unsure(void)
+{
+	if (unsure)
+		handlers_stale = true;
+	unsure = false;
+}
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		forget_unsure();
+	else if (event == XACT_EVENT_COMMIT)
+		unsure = false;
+}
+
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_unsure();
+}
+
 void
 registry_init(void)
 {
+	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
 	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
@@ -84,8 +114,11 @@ prepare_cache(void)
 	if (retired_cxt == NULL)
 		retired_cxt = AllocSetContextCreate(CacheMemoryContext, "stent retired functions",
 											ALLOCSET_SMALL_SIZES);
-	if (registry_cxt != NULL)
+	/* a task that runs now holds its function */
+	if (registry_cxt != NULL && attempt_task() != NULL)
 		MemoryContextSetParent(registry_cxt, retired_cxt);
+	else if (registry_cxt != NULL)
+		MemoryContextDelete(registry_cxt);
 	functions = NULL;
 	registry_cxt =
 		AllocSetContextCreate(CacheMemoryContext, "stent functions", ALLOCSET_DEFAULT_SIZES);
@@ -174,7 +207,11 @@ load(Store *store, Oid index_oid, ScanKey key)
 
 	index_rescan(scan, key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, table->out))
+	{
 		function = remember(table->out);
+		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			unsure = true;
+	}
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	index_close(index, AccessShareLock);
@@ -415,6 +452,7 @@ static void
 registry_changed(void)
 {
 	CacheInvalidateRelcacheByRelid(store_oid(STORE_FUNCTION));
+	CommandCounterIncrement();
 }
 
 enum

@@ -73,6 +73,8 @@ duration_field(const char *field, const JsonbValue *value)
 	if (value->type != jbvString ||
 		!duration_parse(pnstrdup(value->val.string.val, value->val.string.len), &interval))
 		bad_field(field, value, hint);
+	if (interval_us(&interval) > MAX_DURATION_DAYS * USECS_PER_DAY)
+		bad_field(field, value, "Give at most 36500 days.");
 	return interval_us(&interval);
 }
 

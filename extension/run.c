@@ -246,7 +246,7 @@ best_due(Batch *batch, DueEntry *entries, int n)
 }
 
 /* Promote one task of ours that nobody holds, of at least this priority. */
-static void
+static bool
 promote_one(Batch *batch, Timestamp now, int min_priority)
 {
 	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
@@ -257,19 +257,20 @@ promote_one(Batch *batch, Timestamp now, int min_priority)
 	{
 		DueEntry *best;
 
-		n = due_peek(batch->store, from, now, entries, DUE_BATCH);
+		n = due_peek(batch->store, batch->claimer.first, from, now, entries, DUE_BATCH);
 		while ((best = best_due(batch, entries, n)) != NULL &&
 			   ready_bucket_priority(best->bucket) >= min_priority)
 		{
 			if (due_promote_one(batch->store, best))
-				return;
+				return true;
 			best->kind = '\0'; /* somebody holds it */
 		}
 		if (n == DUE_BATCH && entries[n - 1].due_at == from)
-			return;
+			return false;
 		if (n > 0)
 			from = entries[n - 1].due_at;
 	} while (n == DUE_BATCH);
+	return false;
 }
 
 /*
@@ -283,7 +284,7 @@ promote_before(Batch *batch)
 	Store *store = batch->store;
 	Timestamp now = clock_now();
 	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
-	int n = due_peek(store, NO_TIME, now, entries, DUE_BATCH);
+	int n = due_peek(store, batch->claimer.first, NO_TIME, now, entries, DUE_BATCH);
 	Candidate ready;
 	bool have_ready;
 	DueEntry *best;
@@ -297,9 +298,14 @@ promote_before(Batch *batch)
 		ready_bucket_priority(ready.bucket) >= ready_bucket_priority(best->bucket))
 		best = NULL;
 	first = best != NULL ? best->bucket : have_ready ? ready.bucket : -1;
-	if (first < 0 || may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
-		/* with nothing of ours to run, the transaction ends at once */
-		(void) due_promote(store, now, DUE_BATCH);
+	if (first < 0)
+	{
+		/* what this call may serve can stand behind what it may not */
+		if (!promote_one(batch, now, PRIORITY_MIN))
+			(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
+	}
+	else if (may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
+		(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
 	else if (best != NULL)
 		promote_one(batch, now,
 					have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
@@ -388,7 +394,7 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 		Timestamp now = clock_now();
 
 		next_snapshot();
-		(void) due_promote(batch.store, now, DUE_BATCH);
+		(void) due_promote(batch.store, batch.claimer.first, now, DUE_BATCH);
 		PopActiveSnapshot();
 		archive_housekeeping(now, !IsTransactionBlock());
 	}

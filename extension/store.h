@@ -110,7 +110,8 @@ enum ReadyColumn
 
 enum DueColumn
 {
-	DUE_AT = 1,
+	DUE_ROLE_KEY = 1,
+	DUE_AT,
 	DUE_TASK_ID,
 	DUE_KIND,
 	DUE_BUCKET,

@@ -130,7 +130,10 @@ erase_live(Store *store, const Task *task)
 	if (result != TM_Ok)
 		elog(ERROR, "task " INT64_FORMAT " changed under its owner (%d)", task->id, (int) result);
 	if (task->deadline != NO_TIME)
-		(void) due_take(store, task->deadline, task->id, DUE_DEADLINE);
+		(void) due_take(
+			store,
+			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
+			task->deadline, task->id, DUE_DEADLINE);
 	if (task->dedup_key != NULL)
 		release_dedup_key(store, task, lane_get(store, task->lane_id)->role);
 }

@@ -102,13 +102,15 @@ CREATE TABLE stent.ready (
 );
 COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lane and age';
 
--- What happens at a time. kind: r becomes ready, d reaches its deadline.
+-- What happens at a time. kind: r becomes ready, d reaches its deadline. role_key
+-- is the role part of the bucket: a role's entries never stand before another's.
 CREATE TABLE stent.due (
+    role_key integer NOT NULL,
     due_at timestamp NOT NULL,
     task_id bigint NOT NULL,
     kind "char" NOT NULL,
     bucket bigint NOT NULL,
-    CONSTRAINT due_pkey PRIMARY KEY (due_at, task_id, kind)
+    CONSTRAINT due_pkey PRIMARY KEY (role_key, due_at, task_id, kind)
 );
 COMMENT ON TABLE stent.due IS 'private: delays, retries and deadlines by time';
 

@@ -2,7 +2,7 @@
 
 CREATE FUNCTION stent._add_partitions(first date, last date) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET client_min_messages = warning AS $$
+SET client_min_messages = warning SET default_tablespace = '' SET default_table_access_method = 'heap' AS $$
 DECLARE
     day date;
     leaf text;
@@ -36,14 +36,16 @@ DELETE FROM stent.context WHERE execution_id = ANY (ids);
 $$;
 COMMENT ON FUNCTION stent._forget(bigint[], bigint[]) IS 'private: removes what belongs to tasks that left the archive';
 
--- Only rows that own something elsewhere need _forget: large values, failed
--- attempts, steps, counters, context. The aggregate reads the leaf once.
-CREATE FUNCTION stent._drop_partition(leaf regclass) RETURNS bigint
+-- Reads the leaf once for what its rows own elsewhere (large values, failed
+-- attempts, steps, counters, context) and for what must be kept. The leaf is
+-- locked against the few who may still write to it; the parent is not.
+CREATE FUNCTION stent._empty_partition(leaf regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     gone bigint;
     kept bigint;
 BEGIN
+    EXECUTE format('LOCK TABLE %s IN SHARE MODE', leaf);
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
                    'WHERE a.id <> a.execution_id AND EXISTS (SELECT FROM stent.task t WHERE t.id = a.execution_id) '
                    'ON CONFLICT DO NOTHING', leaf);
@@ -56,43 +58,51 @@ BEGIN
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
-    EXECUTE format('DROP TABLE %s', leaf);
     RETURN gone - kept;
 END
 $$;
-COMMENT ON FUNCTION stent._drop_partition(regclass) IS 'private: drops one archive partition with what belongs to its rows';
+COMMENT ON FUNCTION stent._empty_partition(regclass) IS 'private: removes or keeps what belongs to the rows of an archive partition';
 
--- Partitions that ended before the cutoff go whole. The parent is locked for a
--- moment; if someone reads it for longer than lock_timeout, the rest waits for
--- the next call.
+-- Partitions that ended before the cutoff go whole. The long work comes first:
+-- only the DROPs at the end lock the parent, for a moment; if somebody reads it
+-- for longer than lock_timeout, all of this waits for the next call.
 CREATE FUNCTION stent._retire(cutoff timestamp) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms' AS $$
 DECLARE
     leaf regclass;
+    leaves regclass[];
     gone bigint := 0;
+    rest bigint;
 BEGIN
-    FOR leaf IN SELECT c.oid::regclass
-                FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'stent.archive'::regclass
-                  AND c.relname ~ '^archive_p[0-9]{8}$'
-                  AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 <= cutoff::date
-                ORDER BY c.relname LOOP
-        BEGIN
-            gone := gone + stent._drop_partition(leaf);
-        EXCEPTION WHEN lock_not_available OR undefined_table THEN
-            EXIT;
-        END;
-    END LOOP;
     WITH done AS (
         DELETE FROM stent.archive_kept k
         WHERE k.finished_at < cutoff
           AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
         RETURNING k.id, k.args_ref, k.result_ref)
-    SELECT gone + count(*) FROM done,
+    SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
-    INTO gone;
-    RETURN gone;
+    INTO rest;
+    SELECT array_agg(c.oid::regclass ORDER BY c.relname)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'stent.archive'::regclass
+      AND c.relname ~ '^archive_p[0-9]{8}$'
+      AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 <= cutoff::date
+    INTO leaves;
+    IF leaves IS NULL THEN
+        RETURN rest;
+    END IF;
+    BEGIN
+        FOREACH leaf IN ARRAY leaves LOOP
+            gone := gone + stent._empty_partition(leaf);
+        END LOOP;
+        FOREACH leaf IN ARRAY leaves LOOP
+            EXECUTE format('DROP TABLE %s', leaf);
+        END LOOP;
+    EXCEPTION WHEN lock_not_available OR undefined_table THEN
+        gone := 0;
+    END;
+    RETURN gone + rest;
 END
 $$;
 COMMENT ON FUNCTION stent._retire(timestamp) IS 'private: what retention does';
@@ -117,15 +127,16 @@ BEGIN
     IF cutoff IS NULL THEN
         RETURN 0;
     END IF;
-    gone := stent._retire(cutoff);
+    -- whole days go by _retire; it comes last because it locks the archive
     WITH done AS (
         DELETE FROM stent.archive a
-        WHERE a.finished_at < cutoff
+        WHERE a.finished_at < cutoff AND a.finished_at >= cutoff::date
           AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = a.execution_id)
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
     INTO rest;
+    gone := stent._retire(cutoff);
     RETURN gone + rest;
 END
 $$;
