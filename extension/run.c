@@ -307,8 +307,8 @@ promote_before(Batch *batch)
 	else if (may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
 		(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
 	else if (best != NULL)
-		promote_one(batch, now,
-					have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
+		(void) promote_one(batch, now,
+						   have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
 }
 
 /* Take and run one task; false when nothing (more) may be taken in this batch. */

@@ -48,7 +48,7 @@ SELECT count(*) FROM promotion_log;
 SELECT state, count(*) FROM stent.tasks WHERE function = 'promotion_f' AND created_at = '2026-01-01 04:10' GROUP BY state ORDER BY state;
 SELECT (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.task) AS live;
 
--- another role's due tasks are promoted, but not run
+-- another role's due tasks are left alone
 CREATE ROLE promotion_role LOGIN;
 SELECT stent.grant_usage('promotion_role');
 GRANT ALL ON promotion_log TO promotion_role;
