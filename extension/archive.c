@@ -194,8 +194,8 @@ earlier(Timestamp moment, Timestamp next)
 }
 
 /*
- * At the end of a batch: make partitions ahead, and, where the transaction is
- * about to commit, drop those past retention. Waits for nobody but, 100 ms at
+ * At the end of a batch: make partitions ahead, and, when there was nothing to
+ * run, drop one that is past retention. Waits for nobody but, 100 ms at
  * most, for readers of a partition to be dropped.
  */
 void
@@ -217,7 +217,7 @@ archive_housekeeping(Timestamp moment, bool may_drop)
 		return;
 	next_drop = moment + HOUSEKEEPING_INTERVAL;
 	values[0] = TimestampGetDatum(moment - guc_retention_us());
-	(void) housekeep("SELECT stent._retire($1)", 1, types, values);
+	(void) housekeep("SELECT stent._retire($1, 1)", 1, types, values);
 }
 
 /* Store a finished task. */

@@ -143,9 +143,9 @@ timer_stop(void)
 }
 
 /*
- * The initially deferred constraints by name. A name that another constraint of
- * its schema shares cannot be set by itself and is left out: such a constraint
- * is immediate from a transaction's second task on.
+ * The initially deferred constraints by name. A name that a constraint of another
+ * mode of its schema shares cannot be set and is left out: such a constraint is
+ * immediate while tasks run.
  */
 static void
 list_initially_deferred(Relation rel)
@@ -165,7 +165,8 @@ list_initially_deferred(Relation rel)
 		char *schema;
 		ScanKeyData keys[2];
 		SysScanDesc twins;
-		int n = 0;
+		HeapTuple twin;
+		bool usable = true;
 
 		if (!constraint->condeferrable || !constraint->condeferred)
 			continue;
@@ -175,10 +176,16 @@ list_initially_deferred(Relation rel)
 		ScanKeyInit(&keys[1], Anum_pg_constraint_connamespace, BTEqualStrategyNumber, F_OIDEQ,
 					ObjectIdGetDatum(constraint->connamespace));
 		twins = systable_beginscan(rel, ConstraintNameNspIndexId, true, NULL, 2, keys);
-		while (HeapTupleIsValid(systable_getnext(twins)))
-			n++;
+		while (HeapTupleIsValid(twin = systable_getnext(twins)))
+		{
+			Form_pg_constraint other = (Form_pg_constraint) GETSTRUCT(twin);
+
+			/* of twins, such as those of a partition tree, the first stands for all */
+			if (!other->condeferrable || !other->condeferred || other->oid < constraint->oid)
+				usable = false;
+		}
 		systable_endscan(twins);
-		if (n == 1 && schema != NULL)
+		if (usable && schema != NULL)
 			initially_deferred =
 				lappend(initially_deferred,
 						makeRangeVar(schema, pstrdup(NameStr(constraint->conname)), -1));
@@ -316,15 +323,22 @@ portals_context(void)
 static void
 close_cursors(MemoryContext newest)
 {
-	MemoryContext cxt;
+	MemoryContext cxt = portals_context()->firstchild;
 
-	while ((cxt = portals_context()->firstchild) != newest && cxt != NULL)
+	while (cxt != NULL && cxt != newest)
 	{
-		Portal portal = GetPortalByName(cxt->ident);
+		Portal portal = NULL;
 
-		if (!PortalIsValid(portal) || portal->status == PORTAL_ACTIVE)
-			break;
-		PortalDrop(portal, false);
+		/* what a portal holds has a context of its own, without identifier */
+		if (strcmp(cxt->name, "PortalContext") == 0)
+			portal = GetPortalByName(cxt->ident);
+		if (PortalIsValid(portal) && portal->status != PORTAL_ACTIVE)
+		{
+			PortalDrop(portal, false);
+			cxt = portals_context()->firstchild;
+		}
+		else
+			cxt = cxt->nextchild;
 	}
 }
 

@@ -23,10 +23,13 @@
 #include "fault.h"
 
 #define MESSAGE_LENGTH 512
+#define MAX_SUSPECTS 10000
 
 typedef struct Suspect
 {
 	int64 task_id; /* hash key */
+	int replays;   /* the attempt it is about */
+	int attempt;
 	bool guilty;
 	int code;
 	char message[MESSAGE_LENGTH];
@@ -36,6 +39,8 @@ typedef struct Suspect
 typedef struct Member
 {
 	int64 task_id;
+	int replays;
+	int attempt;            /* before this one */
 	SubTransactionId subid; /* in which it ended */
 } Member;
 
@@ -48,11 +53,11 @@ static HTAB *suspects;
 /* the last error while committing */
 static int commit_code;
 static char commit_message[MESSAGE_LENGTH];
-static emit_log_hook_type next_log_hook;
+static ErrorContextCallback commit_context;
 
 /* A task whose end is about to be committed with this transaction. */
 void
-commit_guard_add(int64 task_id)
+commit_guard_add(int64 task_id, int replays, int attempt)
 {
 	if (n_members == max_members)
 	{
@@ -62,7 +67,7 @@ commit_guard_add(int64 task_id)
 		else
 			members = repalloc(members, max_members * sizeof(Member));
 	}
-	members[n_members++] = (Member){task_id, GetCurrentSubTransactionId()};
+	members[n_members++] = (Member){task_id, replays, attempt, GetCurrentSubTransactionId()};
 }
 
 int
@@ -72,11 +77,17 @@ commit_guard_count(void)
 }
 
 static Suspect *
-enter(int64 task_id)
+enter(int64 task_id, int replays, int attempt)
 {
 	Suspect *suspect;
 	bool found;
 
+	/* tasks that others finished stay: begin anew before they are many */
+	if (suspects != NULL && hash_get_num_entries(suspects) >= MAX_SUSPECTS)
+	{
+		hash_destroy(suspects);
+		suspects = NULL;
+	}
 	if (suspects == NULL)
 	{
 		HASHCTL ctl = {
@@ -85,8 +96,10 @@ enter(int64 task_id)
 		suspects = hash_create("stent suspects", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	suspect = hash_search(suspects, &task_id, HASH_ENTER, &found);
-	if (!found)
+	if (!found || suspect->replays != replays || suspect->attempt != attempt)
 	{
+		suspect->replays = replays;
+		suspect->attempt = attempt;
 		suspect->guilty = false;
 		suspect->code = STENT_ERR_COMMIT_FAILED;
 		strlcpy(suspect->message, "the commit failed", MESSAGE_LENGTH);
@@ -96,9 +109,9 @@ enter(int64 task_id)
 
 /* The task must run alone next time. */
 void
-commit_guard_suspect(int64 task_id)
+commit_guard_suspect(int64 task_id, int replays, int attempt)
 {
-	(void) enter(task_id);
+	(void) enter(task_id, replays, attempt);
 }
 
 bool
@@ -107,9 +120,9 @@ commit_guard_is_suspect(int64 task_id)
 	return suspects != NULL && hash_search(suspects, &task_id, HASH_FIND, NULL) != NULL;
 }
 
-/* The error a guilty task is charged with, or NULL. */
+/* The error a task guilty of this very attempt is charged with, or NULL. */
 ErrorData *
-commit_guard_charge(int64 task_id)
+commit_guard_charge(int64 task_id, int replays, int attempt)
 {
 	Suspect *suspect;
 	ErrorData *error;
@@ -117,7 +130,8 @@ commit_guard_charge(int64 task_id)
 	if (suspects == NULL)
 		return NULL;
 	suspect = hash_search(suspects, &task_id, HASH_FIND, NULL);
-	if (suspect == NULL || !suspect->guilty)
+	if (suspect == NULL || !suspect->guilty || suspect->replays != replays ||
+		suspect->attempt != attempt)
 		return NULL;
 	error = palloc0_object(ErrorData);
 	error->elevel = ERROR;
@@ -132,7 +146,7 @@ failed_to_commit(void)
 {
 	for (int i = 0; i < n_members; i++)
 	{
-		Suspect *suspect = enter(members[i].task_id);
+		Suspect *suspect = enter(members[i].task_id, members[i].replays, members[i].attempt);
 
 		if (n_members > 1)
 			continue;
@@ -154,6 +168,35 @@ acquit(void)
 		(void) hash_search(suspects, &members[i].task_id, HASH_REMOVE, NULL);
 }
 
+/* Sees every error on its way, also where a procedure's COMMIT fails. */
+static void
+note_error(void *arg)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	ErrorData *error = CopyErrorData();
+
+	if (error->elevel >= ERROR)
+	{
+		commit_code = error->sqlerrcode;
+		strlcpy(commit_message, error->message ? error->message : "", MESSAGE_LENGTH);
+	}
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+watch_errors(bool watch)
+{
+	if (watch)
+	{
+		commit_context.callback = note_error;
+		commit_context.previous = error_context_stack;
+		error_context_stack = &commit_context;
+	}
+	else if (error_context_stack == &commit_context)
+		error_context_stack = commit_context.previous;
+}
+
 static void
 xact_ended(XactEvent event, void *arg)
 {
@@ -162,21 +205,26 @@ xact_ended(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			committing = n_members > 0;
 			commit_code = 0;
+			if (committing)
+				watch_errors(true);
 			STENT_FAULT("before_commit");
 			break;
 		case XACT_EVENT_COMMIT:
+			watch_errors(false);
 			STENT_FAULT("after_commit");
 			acquit();
 			n_members = 0;
 			committing = false;
 			break;
 		case XACT_EVENT_ABORT:
+			watch_errors(false);
 			if (committing)
 				failed_to_commit();
 			n_members = 0;
 			committing = false;
 			break;
 		case XACT_EVENT_PREPARE:
+			acquit();
 			n_members = 0;
 			committing = false;
 			break;
@@ -194,23 +242,9 @@ subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent
 			n_members--;
 }
 
-static void
-note_error(ErrorData *error)
-{
-	if (committing && error->elevel >= ERROR)
-	{
-		commit_code = error->sqlerrcode;
-		strlcpy(commit_message, error->message ? error->message : "", MESSAGE_LENGTH);
-	}
-	if (next_log_hook)
-		next_log_hook(error);
-}
-
 void
 commit_guard_init(void)
 {
 	RegisterXactCallback(xact_ended, NULL);
 	RegisterSubXactCallback(subxact_ended, NULL);
-	next_log_hook = emit_log_hook;
-	emit_log_hook = note_error;
 }

@@ -35,7 +35,7 @@
 static bool
 is_admin(void)
 {
-	Oid function = handler_lookup("stent.unregister(text)");
+	Oid function = handler_lookup("stent.unregister(pg_catalog.text)");
 
 	return OidIsValid(function) &&
 		   object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;

@@ -57,36 +57,55 @@ due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind)
 	return taken;
 }
 
-/* Look at up to max entries of the bucket's role due in [from, now], earliest first. */
-int
-due_peek(Store *store, int64 bucket, Timestamp from, Timestamp now, DueEntry *entries, int max)
+/* Begin to look at what has come due of the bucket's role, earliest first. */
+void
+due_scan_begin(DueScan *scan, Store *store, int64 bucket, Timestamp now)
 {
-	StoreRel *table = store_table(store, STORE_DUE);
-	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 3);
-	ScanKeyData keys[3];
-	int n = 0;
+	ScanKeyData keys[2];
 
+	scan->table = store_table(store, STORE_DUE);
+	scan->scan =
+		compat_index_beginscan(scan->table->rel, scan->table->pkey, GetActiveSnapshot(), 2);
 	ScanKeyInit(&keys[0], DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(ready_role_key(bucket)));
-	ScanKeyInit(&keys[1], DUE_AT, BTGreaterEqualStrategyNumber, F_TIMESTAMP_GE,
-				TimestampGetDatum(from));
-	ScanKeyInit(&keys[2], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE,
+	ScanKeyInit(&keys[1], DUE_AT, BTLessEqualStrategyNumber, F_TIMESTAMP_LE,
 				TimestampGetDatum(now));
-	index_rescan(scan, keys, 3, NULL, 0);
-	while (n < max && index_getnext_slot(scan, ForwardScanDirection, table->out))
-	{
-		bool isnull;
-		DueEntry *entry = &entries[n++];
+	index_rescan(scan->scan, keys, 2, NULL, 0);
+}
 
-		entry->due_at = DatumGetTimestamp(slot_getattr(table->out, DUE_AT, &isnull));
-		entry->task_id = DatumGetInt64(slot_getattr(table->out, DUE_TASK_ID, &isnull));
-		entry->kind = DatumGetChar(slot_getattr(table->out, DUE_KIND, &isnull));
-		entry->bucket = DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull));
-		entry->tid = table->out->tts_tid;
-	}
-	index_endscan(scan);
-	ExecClearTuple(table->out);
+bool
+due_scan_next(DueScan *scan, DueEntry *entry)
+{
+	TupleTableSlot *slot = scan->table->out;
+	bool isnull;
+
+	if (!index_getnext_slot(scan->scan, ForwardScanDirection, slot))
+		return false;
+	entry->due_at = DatumGetTimestamp(slot_getattr(slot, DUE_AT, &isnull));
+	entry->task_id = DatumGetInt64(slot_getattr(slot, DUE_TASK_ID, &isnull));
+	entry->kind = DatumGetChar(slot_getattr(slot, DUE_KIND, &isnull));
+	entry->bucket = DatumGetInt64(slot_getattr(slot, DUE_BUCKET, &isnull));
+	entry->tid = slot->tts_tid;
+	ExecClearTuple(slot);
+	return true;
+}
+
+/* Look at up to max entries. */
+int
+due_scan_page(DueScan *scan, DueEntry *entries, int max)
+{
+	int n = 0;
+
+	while (n < max && due_scan_next(scan, &entries[n]))
+		n++;
 	return n;
+}
+
+void
+due_scan_end(DueScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecClearTuple(scan->table->out);
 }
 
 /*
@@ -140,24 +159,13 @@ due_promote_one(Store *store, const DueEntry *entry)
 int
 due_promote(Store *store, int64 bucket, Timestamp now, int max)
 {
-	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
-	Timestamp from = NO_TIME;
+	DueScan scan;
+	DueEntry entry;
 	int done = 0;
-	int n;
 
-	do
-	{
-		n = due_peek(store, bucket, from, now, entries, DUE_BATCH);
-		for (int i = 0; i < n && done < max; i++)
-			done += due_promote_one(store, &entries[i]);
-		if (n == DUE_BATCH)
-		{
-			/* everything at one moment is held: the next pass would see it again */
-			if (entries[n - 1].due_at == from)
-				break;
-			from = entries[n - 1].due_at;
-		}
-	} while (n == DUE_BATCH && done < max);
-	pfree(entries);
+	due_scan_begin(&scan, store, bucket, now);
+	while (done < max && due_scan_next(&scan, &entry))
+		done += due_promote_one(store, &entry);
+	due_scan_end(&scan);
 	return done;
 }

@@ -24,10 +24,19 @@ typedef struct DueEntry
 	ItemPointerData tid;
 } DueEntry;
 
+/* A walk over what has come due; it takes nothing. */
+typedef struct DueScan
+{
+	StoreRel *table;
+	IndexScanDesc scan;
+} DueScan;
+
 extern void due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket);
 extern bool due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind);
-extern int due_peek(Store *store, int64 bucket, Timestamp from, Timestamp now, DueEntry *entries,
-					int max);
+extern void due_scan_begin(DueScan *scan, Store *store, int64 bucket, Timestamp now);
+extern bool due_scan_next(DueScan *scan, DueEntry *entry);
+extern int due_scan_page(DueScan *scan, DueEntry *entries, int max);
+extern void due_scan_end(DueScan *scan);
 extern bool due_promote_one(Store *store, const DueEntry *entry);
 extern int due_promote(Store *store, int64 bucket, Timestamp now, int max);
 

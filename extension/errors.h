@@ -16,7 +16,7 @@
 #define STENT_ERR_ATTEMPT_TIMEOUT MAKE_SQLSTATE('S', 'T', '0', '0', '3')
 #define STENT_ERR_CANCELLED MAKE_SQLSTATE('S', 'T', '0', '0', '4')
 #define STENT_ERR_HANDLER_UNUSABLE MAKE_SQLSTATE('S', 'T', '0', '0', '6')
-/* a task's own 57014 or P0004, which a caller must not take for its own */
+/* a task's own error whose code a caller would take for its own, or our answer */
 #define STENT_ERR_TASK_INTERRUPTED MAKE_SQLSTATE('S', 'T', '0', '0', '7')
 #define STENT_ERR_ALREADY_STARTED MAKE_SQLSTATE('S', 'T', '0', '0', '8')
 #define STENT_ERR_COMMIT_FAILED MAKE_SQLSTATE('S', 'T', '0', '0', '9')

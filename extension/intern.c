@@ -71,7 +71,7 @@ static HTAB *policy_ids;  /* digest -> InternedId */
 static bool unsure;       /* holds entries of the running transaction */
 static uint64 generation; /* of the store when the caches were filled */
 
-/* Digest texts are limited to what one lane or policy can be; see intern_digest. */
+/* Whether a row holds this content; the digest only narrows the search. */
 typedef bool (*InternMatch)(TupleTableSlot *slot, void *content);
 
 static void

@@ -106,16 +106,19 @@ raise_error(int64 id, Jsonb *error, int code)
 		strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
 	{
 		code = MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
-		/* the caller must not take a task's cancellation or assertion for its own */
-		if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_ASSERT_FAILURE)
+		/* the caller must not take a task's error for its own, or for our answer */
+		if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_ASSERT_FAILURE ||
+			code == ERRCODE_NO_DATA_FOUND || code == STENT_ERR_NOT_FINISHED ||
+			code == STENT_ERR_TIMED_OUT || code == STENT_ERR_CANCELLED)
 			code = STENT_ERR_TASK_INTERRUPTED;
 	}
 	if (code == 0)
 		code = ERRCODE_RAISE_EXCEPTION; /* an external handler's error name */
 	ereport(ERROR, (errcode(code), errmsg("%s", json_string_field(error, "message")),
-					detail ? errdetail("%s", detail)
-						   : errdetail("Task " INT64_FORMAT " failed with SQLSTATE %s.", id,
-									   text ? text : "unknown"),
+					detail && code != STENT_ERR_TASK_INTERRUPTED
+						? errdetail("%s", detail)
+						: errdetail("Task " INT64_FORMAT " failed with SQLSTATE %s.", id,
+									text ? text : "unknown"),
 					hint ? errhint("%s", hint) : 0));
 }
 

@@ -181,7 +181,7 @@ run_task(Batch *batch, Task *task)
 		complete_past_deadline(store, task);
 		return true;
 	}
-	charge = commit_guard_charge(task->id);
+	charge = commit_guard_charge(task->id, task->replays, task->attempt);
 	if (charge != NULL)
 	{
 		complete_failure(store, task, charge, false);
@@ -211,7 +211,7 @@ run_task(Batch *batch, Task *task)
 			if (shares && is_conflict(attempt.error->sqlerrcode))
 			{
 				/* not its fault alone: again, by itself, uncharged */
-				commit_guard_suspect(task->id);
+				commit_guard_suspect(task->id, task->replays, task->attempt);
 				complete_give_back(store, task);
 				return false;
 			}
@@ -250,27 +250,24 @@ static bool
 promote_one(Batch *batch, Timestamp now, int min_priority)
 {
 	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
-	Timestamp from = NO_TIME;
+	DueScan scan;
+	bool done = false;
 	int n;
 
-	do
+	due_scan_begin(&scan, batch->store, batch->claimer.first, now);
+	while (!done && (n = due_scan_page(&scan, entries, DUE_BATCH)) > 0)
 	{
 		DueEntry *best;
 
-		n = due_peek(batch->store, batch->claimer.first, from, now, entries, DUE_BATCH);
-		while ((best = best_due(batch, entries, n)) != NULL &&
+		while (!done && (best = best_due(batch, entries, n)) != NULL &&
 			   ready_bucket_priority(best->bucket) >= min_priority)
 		{
-			if (due_promote_one(batch->store, best))
-				return true;
-			best->kind = '\0'; /* somebody holds it */
+			done = due_promote_one(batch->store, best);
+			best->kind = '\0'; /* if not done, somebody holds it */
 		}
-		if (n == DUE_BATCH && entries[n - 1].due_at == from)
-			return false;
-		if (n > 0)
-			from = entries[n - 1].due_at;
-	} while (n == DUE_BATCH);
-	return false;
+	}
+	due_scan_end(&scan);
+	return done;
 }
 
 /*
@@ -284,12 +281,16 @@ promote_before(Batch *batch)
 	Store *store = batch->store;
 	Timestamp now = clock_now();
 	DueEntry *entries = palloc_array(DueEntry, DUE_BATCH);
-	int n = due_peek(store, batch->claimer.first, NO_TIME, now, entries, DUE_BATCH);
+	DueScan scan;
+	int n;
 	Candidate ready;
 	bool have_ready;
 	DueEntry *best;
 	int64 first;
 
+	due_scan_begin(&scan, store, batch->claimer.first, now);
+	n = due_scan_page(&scan, entries, DUE_BATCH);
+	due_scan_end(&scan);
 	if (n == 0)
 		return;
 	have_ready = claim_peek(&batch->claimer, &ready);
@@ -317,6 +318,7 @@ run_next(Batch *batch)
 {
 	Candidate candidate;
 	Task *task;
+	int attempt;
 
 	while (claim_peek(&batch->claimer, &candidate))
 	{
@@ -334,9 +336,10 @@ run_next(Batch *batch)
 		if (task == NULL || task->state != STATE_READY)
 			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task",
 				 candidate.task_id);
+		attempt = task->attempt;
 		if (run_task(batch, task))
 		{
-			commit_guard_add(task->id);
+			commit_guard_add(task->id, task->replays, attempt);
 			batch->done++;
 		}
 		return true;
@@ -391,13 +394,12 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 	if (batch.done > 0)
 	{
 		/* the commit follows: what is promoted now is everybody's at once */
-		Timestamp now = clock_now();
-
 		next_snapshot();
-		(void) due_promote(batch.store, batch.claimer.first, now, DUE_BATCH);
+		(void) due_promote(batch.store, batch.claimer.first, clock_now(), DUE_BATCH);
 		PopActiveSnapshot();
-		archive_housekeeping(now, !IsTransactionBlock());
 	}
+	/* dropping may take long: not with finished tasks waiting for the commit */
+	archive_housekeeping(clock_now(), batch.done == 0 && !IsTransactionBlock());
 	store_close(batch.store);
 	MemoryContextDelete(batch.task_cxt);
 	return batch.done;

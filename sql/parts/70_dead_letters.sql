@@ -2,7 +2,7 @@ CREATE FUNCTION stent.replay(id bigint, queue text DEFAULT NULL, reset_retries b
 RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_replay';
 COMMENT ON FUNCTION stent.replay(bigint, text, boolean) IS
-  'makes a dead letter a ready task again, under the same id, and returns that id. With reset_retries its attempts count from 1, else it has one attempt. The time it was dead does not count towards max_duration. P0002 for an id that is not a dead letter of yours';
+  'makes a dead letter a ready task again, under the same id, and returns that id. With reset_retries its attempts count from 1, else they go on counting; it has at least one. The time it was dead does not count towards max_duration. P0002 for an id that is not a dead letter of yours';
 
 CREATE FUNCTION stent.discard(id bigint) RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_discard';

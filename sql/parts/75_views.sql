@@ -3,7 +3,7 @@
 
 CREATE FUNCTION stent._is_admin() RETURNS boolean
 LANGUAGE sql STABLE
-RETURN pg_catalog.has_function_privilege(current_user, 'stent.unregister(text)', 'EXECUTE');
+RETURN pg_catalog.has_function_privilege(current_user, 'stent.unregister(pg_catalog.text)', 'EXECUTE');
 COMMENT ON FUNCTION stent._is_admin() IS 'private: whether current_user holds the admin grant';
 
 CREATE FUNCTION stent._state_name(state "char") RETURNS text

@@ -66,7 +66,7 @@ COMMENT ON FUNCTION stent._empty_partition(regclass) IS 'private: removes or kee
 -- Partitions that ended before the cutoff go whole. The long work comes first:
 -- only the DROPs at the end lock the parent, for a moment; if somebody reads it
 -- for longer than lock_timeout, all of this waits for the next call.
-CREATE FUNCTION stent._retire(cutoff timestamp) RETURNS bigint
+CREATE FUNCTION stent._retire(cutoff timestamp, max_leaves integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -83,11 +83,13 @@ BEGIN
     SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
     INTO rest;
-    SELECT array_agg(c.oid::regclass ORDER BY c.relname)
-    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'stent.archive'::regclass
-      AND c.relname ~ '^archive_p[0-9]{8}$'
-      AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 <= cutoff::date
+    SELECT array_agg(old.leaf ORDER BY old.relname)
+    FROM (SELECT c.oid::regclass AS leaf, c.relname
+          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = 'stent.archive'::regclass
+            AND c.relname ~ '^archive_p[0-9]{8}$'
+            AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 <= cutoff::date
+          ORDER BY c.relname LIMIT max_leaves) old
     INTO leaves;
     IF leaves IS NULL THEN
         RETURN rest;
@@ -105,7 +107,7 @@ BEGIN
     RETURN gone + rest;
 END
 $$;
-COMMENT ON FUNCTION stent._retire(timestamp) IS 'private: what retention does';
+COMMENT ON FUNCTION stent._retire(timestamp, integer) IS 'private: what retention does';
 
 CREATE FUNCTION stent._retention() RETURNS interval
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'stent_retention';
