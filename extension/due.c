@@ -63,6 +63,7 @@ due_scan_begin(DueScan *scan, Store *store, int64 bucket, Timestamp now)
 {
 	ScanKeyData keys[2];
 
+	scan->ended = false;
 	scan->table = store_table(store, STORE_DUE);
 	scan->scan =
 		compat_index_beginscan(scan->table->rel, scan->table->pkey, GetActiveSnapshot(), 2);
@@ -79,8 +80,11 @@ due_scan_next(DueScan *scan, DueEntry *entry)
 	TupleTableSlot *slot = scan->table->out;
 	bool isnull;
 
-	if (!index_getnext_slot(scan->scan, ForwardScanDirection, slot))
+	if (scan->ended || !index_getnext_slot(scan->scan, ForwardScanDirection, slot))
+	{
+		scan->ended = true;
 		return false;
+	}
 	entry->due_at = DatumGetTimestamp(slot_getattr(slot, DUE_AT, &isnull));
 	entry->task_id = DatumGetInt64(slot_getattr(slot, DUE_TASK_ID, &isnull));
 	entry->kind = DatumGetChar(slot_getattr(slot, DUE_KIND, &isnull));

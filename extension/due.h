@@ -29,6 +29,7 @@ typedef struct DueScan
 {
 	StoreRel *table;
 	IndexScanDesc scan;
+	bool ended; /* asked again, the index would begin anew */
 } DueScan;
 
 extern void due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket);

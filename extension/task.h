@@ -53,7 +53,6 @@ typedef struct Task
 	char *dedup_key;
 
 	ItemPointerData tid; /* of the live row, if it has one */
-	int64 bucket;        /* ready entry it was claimed from */
 
 	/* of a finished task */
 	Timestamp started_at;
