@@ -62,7 +62,7 @@ SELECT stent.cleanup('1 day');
 TABLE cleanup_rows;
 SELECT args ->> 'n' AS n, state FROM stent.tasks WHERE function = 'cleanup_f' ORDER BY id;
 
--- retention, on by default: run itself drops what is past it
+-- retention, on by default: run itself drops what is past it, when it has nothing else to do
 RESET stent.retention;
 SHOW stent.retention;
 SET stent.clock = '2030-05-20 23:59:00';
@@ -71,6 +71,7 @@ SELECT stent.run();
 SELECT count(*) FROM stent.tasks WHERE function = 'cleanup_f' AND state = 'completed' AND finished_at < '2030-05-14';
 SET stent.clock = '2030-05-21 00:20:00';
 SELECT stent.dispatch('cleanup_f', '{"n": 21}') > 0 AS dispatched;
+SELECT stent.run();
 SELECT stent.run();
 SELECT relname FROM cleanup_partitions WHERE relname < 'archive_p20300515';
 SELECT args ->> 'n' AS n, state FROM stent.tasks WHERE function = 'cleanup_f' ORDER BY id;
