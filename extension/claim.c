@@ -306,6 +306,8 @@ read_ahead(Claimer *claimer, LaneCursor *lane)
 		candidate->bucket = lane->bucket;
 		candidate->position = DatumGetInt64(slot_getattr(table->out, READY_POSITION, &isnull));
 		candidate->task_id = DatumGetInt64(slot_getattr(table->out, READY_TASK_ID, &isnull));
+		candidate->task_tid =
+			*(ItemPointer) DatumGetPointer(slot_getattr(table->out, READY_TASK_TID, &isnull));
 		candidate->tid = table->out->tts_tid;
 		lane->position = candidate->position;
 	}

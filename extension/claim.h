@@ -20,7 +20,8 @@ typedef struct Candidate
 	int64 bucket;
 	int64 position;
 	int64 task_id;
-	ItemPointerData tid;
+	ItemPointerData task_tid; /* where its row probably is */
+	ItemPointerData tid;      /* of the entry */
 } Candidate;
 
 /* Where a lane's scan stands in this batch. */

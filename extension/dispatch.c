@@ -551,9 +551,13 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 		entry->tts_values[READY_BUCKET - 1] = Int64GetDatum(options->bucket);
 		entry->tts_values[READY_POSITION - 1] = Int64GetDatum(task_position(task));
 		entry->tts_values[READY_TASK_ID - 1] = Int64GetDatum(task->id);
-		ExecStoreVirtualTuple(entry);
 	}
 	store_insert_many(store, live, slots->live, n);
+	for (int i = 0; i < n; i++)
+	{
+		slots->ready[i]->tts_values[READY_TASK_TID - 1] = PointerGetDatum(&slots->live[i]->tts_tid);
+		ExecStoreVirtualTuple(slots->ready[i]);
+	}
 	STENT_FAULT("ready_between");
 	store_insert_many(store, ready, slots->ready, n);
 	ready_inserts++;

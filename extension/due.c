@@ -11,6 +11,7 @@
 
 #include "access/genam.h"
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
@@ -80,6 +81,7 @@ due_scan_next(DueScan *scan, DueEntry *entry)
 	TupleTableSlot *slot = scan->table->out;
 	bool isnull;
 
+	CHECK_FOR_INTERRUPTS();
 	if (scan->ended || !index_getnext_slot(scan->scan, ForwardScanDirection, slot))
 	{
 		scan->ended = true;

@@ -95,7 +95,7 @@ ready_bucket_priority(int64 bucket)
 }
 
 void
-ready_insert(Store *store, int64 bucket, int64 position, int64 task_id)
+ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPointer task_tid)
 {
 	Datum values[READY_COLUMNS];
 	bool nulls[READY_COLUMNS] = {0};
@@ -103,6 +103,7 @@ ready_insert(Store *store, int64 bucket, int64 position, int64 task_id)
 	values[READY_BUCKET - 1] = Int64GetDatum(bucket);
 	values[READY_POSITION - 1] = Int64GetDatum(position);
 	values[READY_TASK_ID - 1] = Int64GetDatum(task_id);
+	values[READY_TASK_TID - 1] = PointerGetDatum(task_tid);
 	store_insert(store, store_table(store, STORE_READY), values, nulls);
 	ready_inserts++;
 }

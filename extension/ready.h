@@ -29,7 +29,8 @@ extern int32 ready_role_key(int64 bucket);
 extern int32 ready_bucket_lane(int64 bucket);
 extern int ready_bucket_priority(int64 bucket);
 
-extern void ready_insert(Store *store, int64 bucket, int64 position, int64 task_id);
+extern void ready_insert(Store *store, int64 bucket, int64 position, int64 task_id,
+						 ItemPointer task_tid);
 extern bool ready_take(Store *store, int64 bucket, int64 position);
 extern bool ready_seek(Store *store, int64 from_bucket, int64 end_bucket);
 extern int64 ready_found(Store *store, int64 *position);

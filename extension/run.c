@@ -332,7 +332,7 @@ run_next(Batch *batch)
 			continue;
 		if (alone)
 			batch->must_end = true;
-		task = task_find_live(batch->store, candidate.task_id);
+		task = task_find_live_at(batch->store, candidate.task_id, &candidate.task_tid);
 		if (task == NULL || task->state != STATE_READY)
 			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task",
 				 candidate.task_id);

@@ -21,6 +21,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -262,15 +263,19 @@ fill_slot(TupleTableSlot *slot, Datum *values, bool *nulls)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* Insert one row and its index entries. */
-void
+/* Insert one row and its index entries; returns where it is. */
+ItemPointerData
 store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls)
 {
+	ItemPointerData tid;
+
 	fill_slot(table->in, values, nulls);
 	table_tuple_insert(table->rel, table->in, GetCurrentCommandId(true), 0, NULL);
 	compat_insert_index_tuples(table->rri, table->in, store->estate);
 	ResetPerTupleExprContext(store->estate);
+	tid = table->in->tts_tid;
 	ExecClearTuple(table->in);
+	return tid;
 }
 
 /* Insert rows already placed in slots, as COPY does. */
@@ -317,6 +322,17 @@ store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys)
 	return found;
 }
 
+/* Whether the table is long enough for tid. */
+bool
+store_has_block(StoreRel *table, ItemPointer tid)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
+
+	if (block >= table->blocks)
+		table->blocks = RelationGetNumberOfBlocks(table->rel);
+	return block < table->blocks;
+}
+
 bool
 store_find_id(StoreRel *table, Snapshot snapshot, int64 id)
 {
@@ -327,10 +343,10 @@ store_find_id(StoreRel *table, Snapshot snapshot, int64 id)
 }
 
 /*
- * Replace the row at tid. The caller owns it, so anything but success is a
- * broken invariant.
+ * Replace the row at tid; returns where it is now. The caller owns it, so anything
+ * but success is a broken invariant.
  */
-void
+ItemPointerData
 store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
 {
 	bool keys_changed;
@@ -345,7 +361,9 @@ store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool
 	if (keys_changed)
 		compat_insert_index_tuples(table->rri, table->in, store->estate);
 	ResetPerTupleExprContext(store->estate);
+	old = table->in->tts_tid;
 	ExecClearTuple(table->in);
+	return old;
 }
 
 /*

@@ -105,7 +105,8 @@ enum ReadyColumn
 	READY_BUCKET = 1,
 	READY_POSITION,
 	READY_TASK_ID,
-	READY_COLUMNS = READY_TASK_ID
+	READY_TASK_TID,
+	READY_COLUMNS = READY_TASK_TID
 };
 
 enum DueColumn
@@ -128,7 +129,8 @@ typedef struct StoreRel
 	TupleTableSlot *out; /* for scans */
 	IndexScanDesc scan;  /* of the primary key, kept between store_finds */
 	int scan_keys;
-	MemoryContext cxt; /* of the store */
+	BlockNumber blocks; /* known to exist; our lock keeps VACUUM from truncating */
+	MemoryContext cxt;  /* of the store */
 } StoreRel;
 
 typedef struct Store
@@ -143,12 +145,13 @@ extern Store *store_open(const char *command);
 extern void store_close(Store *store);
 extern StoreRel *store_table(Store *store, StoreTable which);
 extern StoreRel *store_leaf(Store *store, Oid leaf);
-extern void store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls);
+extern ItemPointerData store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls);
 extern void store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n);
 extern bool store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys);
+extern bool store_has_block(StoreRel *table, ItemPointer tid);
 extern bool store_find_id(StoreRel *table, Snapshot snapshot, int64 id);
-extern void store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
-						 bool *nulls);
+extern ItemPointerData store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
+									bool *nulls);
 extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
 extern void store_delete_found(StoreRel *table);
 

@@ -226,6 +226,25 @@ task_find_live(Store *store, int64 id)
 	return task;
 }
 
+/* The same where the row probably is at hint, which a restore may have made wrong. */
+Task *
+task_find_live_at(Store *store, int64 id, ItemPointer hint)
+{
+	StoreRel *table = store_table(store, STORE_TASK);
+	Task *task;
+
+	if (!store_has_block(table, hint) ||
+		!table_tuple_fetch_row_version(table->rel, hint, GetActiveSnapshot(), table->out) ||
+		get_id(table->out, TASK_ID) != id)
+	{
+		ExecClearTuple(table->out);
+		return task_find_live(store, id);
+	}
+	task = task_from_slot(table->out);
+	ExecClearTuple(table->out);
+	return task;
+}
+
 int64
 task_position(const Task *task)
 {

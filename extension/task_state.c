@@ -99,9 +99,9 @@ write_live(Store *store, Task *task, bool exists)
 
 	task_live_values(task, values, nulls);
 	if (exists)
-		store_update(store, table, &task->tid, values, nulls);
+		task->tid = store_update(store, table, &task->tid, values, nulls);
 	else
-		store_insert(store, table, values, nulls);
+		task->tid = store_insert(store, table, values, nulls);
 }
 
 static void
@@ -172,14 +172,14 @@ task_move(Store *store, Task *task, TaskState to)
 			if (from == STATE_RUNNING)
 			{
 				/* given back: same age, the stored row never said otherwise */
-				ready_insert(store, bucket, task_position(task), task->id);
+				ready_insert(store, bucket, task_position(task), task->id, &task->tid);
 				break;
 			}
 			if (from != STATE_NEW)
 				task->position = store_next_id();
 			write_live(store, task, exists);
 			STENT_FAULT("ready_between");
-			ready_insert(store, bucket, task_position(task), task->id);
+			ready_insert(store, bucket, task_position(task), task->id, &task->tid);
 			break;
 		case STATE_SCHEDULED:
 			bucket =

@@ -93,11 +93,13 @@ CREATE TABLE stent.task (
 COMMENT ON TABLE stent.task IS 'private: live tasks';
 
 -- One entry per claimable task. bucket packs (role, priority, lane), see
--- extension/ready.c. Deleting the entry is claiming the task.
+-- extension/ready.c. Deleting the entry is claiming the task. task_tid is where the
+-- task row was when the entry was written: a hint, checked against the id.
 CREATE TABLE stent.ready (
     bucket bigint NOT NULL,
     position bigint NOT NULL,
     task_id bigint NOT NULL,
+    task_tid tid NOT NULL,
     CONSTRAINT ready_pkey PRIMARY KEY (bucket, position)
 );
 COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lane and age';

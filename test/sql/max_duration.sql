@@ -58,6 +58,14 @@ DO $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
 SELECT args ->> 'what' AS what, state, finished_at FROM stent.tasks WHERE function = 'max_duration_note' ORDER BY id;
 SELECT count(*) FROM stent.due;
 
+-- ready, past its deadline and next to be claimed, of a function known to be quick
+SELECT stent.dispatch('max_duration_note', '{"what": "quick"}') AS id \gset
+SELECT stent.run();
+SELECT stent.dispatch('max_duration_note', '{"what": "late"}') AS id \gset
+SET stent.clock = '2026-01-02 03:00:00';
+SELECT stent.run();
+SELECT state, attempt FROM stent.tasks WHERE id = :id;
+
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'max\_duration\_%';
 DROP TABLE max_duration_log;
 DROP FUNCTION max_duration_note, max_duration_sleep, max_duration_fail;

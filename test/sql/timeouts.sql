@@ -29,18 +29,22 @@ BEGIN
 EXCEPTION WHEN query_canceled THEN
     RAISE EXCEPTION 'something else' USING ERRCODE = '22012';
 END $$;
+-- looks for no interrupt while it multiplies, nor after; a parameter keeps that out of the planner
+CREATE FUNCTION timeouts_busy(n int DEFAULT 60000) RETURNS int LANGUAGE sql AS $$
+    SELECT length((repeat('9', n)::numeric * repeat('9', n)::numeric)::text)
+$$;
 CREATE FUNCTION timeouts_quick() RETURNS text LANGUAGE sql AS $$ SELECT 'quick' $$;
 CREATE FUNCTION timeouts_raise() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     RAISE query_canceled USING MESSAGE = 'own 57014';
 END $$;
-SELECT count(stent.register('timeouts_' || n, ('timeouts_' || n || '()')::regprocedure,
+SELECT count(stent.register('timeouts_' || n, ('timeouts_' || n || CASE n WHEN 'busy' THEN '(int)' ELSE '()' END)::regprocedure,
                             timeout => CASE WHEN n IN ('quick', 'raise') THEN interval '1min' ELSE '20ms' END,
                             retry => '{"max_attempts": 1}'))
-FROM unnest(ARRAY['sleep', 'swallow', 'others', 'convert', 'quick', 'raise']) n;
+FROM unnest(ARRAY['sleep', 'swallow', 'others', 'convert', 'busy', 'quick', 'raise']) n;
 
 -- each fails with the timeout's own SQLSTATE, whatever the handler catches
-SELECT count(stent.dispatch('timeouts_' || n)) FROM unnest(ARRAY['sleep', 'swallow', 'others', 'convert', 'quick', 'raise']) n;
+SELECT count(stent.dispatch('timeouts_' || n)) FROM unnest(ARRAY['sleep', 'swallow', 'others', 'convert', 'busy', 'quick', 'raise']) n;
 DO $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
 SELECT function, state, attempt, result, error - 'context' AS error FROM stent.tasks
 WHERE function LIKE 'timeouts\_%' ORDER BY function COLLATE "C";
@@ -77,4 +81,4 @@ SELECT count(*) FROM stent.tasks WHERE function LIKE 'timeouts\_%' AND finished_
 
 SELECT stent.discard_many() > 0 AS discarded;
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'timeouts\_%';
-DROP FUNCTION timeouts_sleep, timeouts_swallow, timeouts_others, timeouts_convert, timeouts_quick, timeouts_raise;
+DROP FUNCTION timeouts_sleep, timeouts_swallow, timeouts_others, timeouts_convert, timeouts_busy, timeouts_quick, timeouts_raise;
