@@ -150,10 +150,19 @@ start_cluster() { # [program in place of postgres]
     done
 }
 
+# Ends a server at once. The file may be left from a killed server and its
+# number be somebody else's by now; a postmaster's directory is its data.
+stop_server() { # <data directory>
+    local pid
+    pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) || return 0
+    [[ $(readlink "/proc/$pid/cwd") == "$(realpath "$1")" ]] || return 0
+    pg_ctl -w -s -m immediate -D "$1" stop >/dev/null 2>&1 || true
+}
+
 # Ends the cluster, whatever state it is in; safe to call twice.
 drop_cluster() {
     [[ -n ${PGDATA:-} ]] || return 0
-    [[ ! -e $PGDATA/postmaster.pid ]] || pg_ctl -w -s -m immediate stop >/dev/null 2>&1 || true
+    stop_server "$PGDATA"
     rm -rf "$PGDATA" "$PGHOST"
     unset PGDATA PGHOST
 }
@@ -163,6 +172,6 @@ drop_servers() {
     local file
     drop_cluster
     find "$WORK" -name postmaster.pid | while read -r file; do
-        pg_ctl -w -s -m immediate -D "$(dirname "$file")" stop >/dev/null 2>&1 || true
+        stop_server "$(dirname "$file")"
     done
 }
