@@ -3,6 +3,7 @@
 \set VERBOSITY terse
 SET datestyle = ISO;
 SET timezone = 'Europe/Berlin';
+SET stent.batch_time = '60s';
 SET stent.clock = '2026-03-29 00:30:00';
 
 CREATE FUNCTION dst_f(fail boolean DEFAULT false) RETURNS timestamp LANGUAGE plpgsql AS $$
