@@ -35,7 +35,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Our warnings are errors; the server's headers are the server's business.
-override CPPFLAGS := -Iextension $(FAULT_CPPFLAGS) $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
+override CPPFLAGS := -Iextension -DSTENT_VERSION=\"$(STENT_VERSION)\" $(FAULT_CPPFLAGS) $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
 override CFLAGS += -O2 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
 
 sql/stent--$(STENT_VERSION).sql: $(sort $(wildcard sql/parts/*.sql))

@@ -26,12 +26,16 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
+#include "commands/prepare.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "pgstat.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -46,10 +50,14 @@
 
 #include "archive.h"
 #include "attempt.h"
+#include "careful.h"
 #include "clock.h"
+#include "compat.h"
 #include "errors.h"
 #include "fault.h"
 #include "json.h"
+#include "shmem.h"
+#include "state_file.h"
 
 /* The task whose handler runs in this session now. */
 static Task *current_task;
@@ -58,6 +66,14 @@ static TimeoutId timer;
 static bool timer_registered;
 static volatile sig_atomic_t timer_fired;
 static bool timer_armed; /* from arming until the handler's end is known */
+
+/* Somebody who cancels the task wants its handler interrupted. */
+static volatile sig_atomic_t interrupt_wanted;
+static volatile uint32 interrupts_seen;
+static bool interruptible; /* from the handler's begin until its end is known */
+
+/* This session runs nothing but tasks, so what they leave in it can be cleared. */
+static bool own_session;
 
 /* What deferrable constraints this database has. */
 static bool constraints_known;
@@ -72,11 +88,112 @@ constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
 	constraints_known = false;
 }
 
+/*
+ * Somebody interrupts a task, or the session. What was meant for a task that has
+ * ended since is ignored.
+ */
+static void
+interrupt_handler(SIGNAL_ARGS)
+{
+	int save_errno = errno;
+	StentProc *proc = shmem_proc(MyProcIndex);
+	uint32 count = pg_atomic_read_u32(&proc->interrupt_count);
+
+	if (count == interrupts_seen)
+	{
+		StatementCancelHandler(postgres_signal_arg);
+		return;
+	}
+	interrupts_seen = count;
+	if (pg_atomic_read_u64(&proc->interrupt_task) == pg_atomic_read_u64(&proc->task_id))
+	{
+		interrupt_wanted = true;
+		InterruptPending = true;
+		QueryCancelPending = true;
+		SetLatch(MyLatch);
+	}
+	errno = save_errno;
+}
+
+/* Let others see which task runs here; from now on they may interrupt it. */
+static void
+begin_task(const Task *task)
+{
+	static bool handler_installed = false;
+	StentProc *proc = shmem_my_proc();
+
+	interrupt_wanted = false;
+	if (proc == NULL)
+		return;
+	if (!handler_installed)
+	{
+		interrupts_seen = pg_atomic_read_u32(&proc->interrupt_count);
+		pqsignal(SIGINT, interrupt_handler);
+		handler_installed = true;
+	}
+	state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
+	proc->executor = own_session;
+	proc->execution_id = task->execution_id;
+	proc->function_id = task->function_id;
+	proc->lane_id = task->lane_id;
+	proc->attempt = task->attempt + 1;
+	proc->started_at = task->started_at;
+	pg_write_barrier();
+	interruptible = true;
+	pg_atomic_write_u64(&proc->task_id, (uint64) task->id);
+	pg_atomic_fetch_add_u32(&stent_shared->running, 1);
+}
+
+/* After this nobody interrupts the task, and no cancellation meant for it is pending. */
+static void
+end_task(void)
+{
+	if (!interruptible)
+		return;
+	pg_atomic_write_u64(&shmem_proc(MyProcIndex)->task_id, NO_ID);
+	pg_atomic_fetch_sub_u32(&stent_shared->running, 1);
+	interruptible = false;
+	if (interrupt_wanted)
+		QueryCancelPending = false;
+}
+
+/* A crash from now on is not the task's. */
+static void
+forget_task(void)
+{
+	if (stent_shared == NULL)
+		return;
+	state_file_forget(MyProcIndex);
+	careful_leave();
+}
+
+/* Tell that this session is an executor's. */
+void
+attempt_own_session(void)
+{
+	own_session = true;
+}
+
+bool
+attempt_session_is_own(void)
+{
+	return own_session;
+}
+
+/* What a task left in the session outside of transactions. */
+static void
+clear_session(void)
+{
+	LockReleaseSession(USER_LOCKMETHOD);
+	DropAllPreparedStatements();
+}
+
 static void
 subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	/* somebody caught the cancellation of a timed-out attempt: cancel again */
-	if (event == SUBXACT_EVENT_ABORT_SUB && timer_armed && timer_fired)
+	/* somebody caught the cancellation of an attempt that must end: cancel again */
+	if (event == SUBXACT_EVENT_ABORT_SUB &&
+		((timer_armed && timer_fired) || (interruptible && interrupt_wanted)))
 	{
 		QueryCancelPending = true;
 		InterruptPending = true;
@@ -90,7 +207,10 @@ xact_ended(XactEvent event, void *arg)
 	{
 		current_task = NULL;
 		timer_armed = false;
+		end_task();
 	}
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
+		forget_task();
 }
 
 void
@@ -441,6 +561,11 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 	guc_level = NewGUCNestLevel();
 	GetUserIdAndSecContext(&user, &sec_context);
 	current_task = task;
+	interrupt_wanted = false;
+	if (own_session)
+		pgstat_report_activity(STATE_RUNNING,
+							   psprintf("%s (task " INT64_FORMAT ", attempt %d)", function->name,
+										task->id, task->attempt + 1));
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(outer);
@@ -456,9 +581,11 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 		error_context_stack = NULL;
 		if (attempt->limit_us >= 0)
 			timer_start(attempt->limit_us);
+		begin_task(task);
 		call_handler(function, args, attempt, outer);
 		timer_stop();
-		if (timer_fired && attempt->limit_us >= 0)
+		end_task();
+		if (interrupt_wanted || (timer_fired && attempt->limit_us >= 0))
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("attempt took too long")));
 		SetUserIdAndSecContext(user, sec_context);
 		STENT_FAULT("run_before_release");
@@ -469,6 +596,7 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 	PG_CATCH();
 	{
 		timer_stop();
+		end_task();
 		MemoryContextSwitchTo(outer);
 		attempt->error = CopyErrorData();
 		FlushErrorState();
@@ -479,11 +607,15 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 	CurrentResourceOwner = owner;
 	current_task = NULL;
 	AtEOXact_GUC(false, guc_level);
+	if (own_session)
+		clear_session();
 
 	attempt->used_temp = (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0;
 	if (attempt->error == NULL)
 		return;
-	if (attempt->limit_us >= 0 && timer_fired)
+	if (interrupt_wanted)
+		attempt->end = ATTEMPT_INTERRUPTED;
+	else if (attempt->limit_us >= 0 && timer_fired)
 	{
 		attempt->end = attempt->limit_end;
 		if (attempt->limit_end == ATTEMPT_TIMED_OUT)

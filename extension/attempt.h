@@ -15,9 +15,10 @@ typedef enum AttemptEnd
 {
 	ATTEMPT_SUCCEEDED,
 	ATTEMPT_FAILED,
-	ATTEMPT_TIMED_OUT,       /* its own timeout: a failure like others */
-	ATTEMPT_PAST_DEADLINE,   /* the execution's max_duration */
-	ATTEMPT_RESULT_TOO_LARGE /* a failure no retry would mend */
+	ATTEMPT_TIMED_OUT,        /* its own timeout: a failure like others */
+	ATTEMPT_PAST_DEADLINE,    /* the execution's max_duration */
+	ATTEMPT_RESULT_TOO_LARGE, /* a failure no retry would mend */
+	ATTEMPT_INTERRUPTED       /* for somebody who cancels the task: not charged */
 } AttemptEnd;
 
 typedef struct Attempt
@@ -33,6 +34,8 @@ typedef struct Attempt
 extern void attempt_run(Store *store, Task *task, Attempt *attempt);
 extern void attempt_settle_constraints(void);
 extern const Task *attempt_task(void);
+extern void attempt_own_session(void);
+extern bool attempt_session_is_own(void);
 extern void attempt_init(void);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "board.h"
 #include "due.h"
 #include "store.h"
 #include "task.h"
@@ -30,6 +31,9 @@ typedef struct LaneCursor
 	int64 bucket;
 	int64 position; /* of the last entry looked at */
 	bool fresh;     /* nothing read yet in this batch */
+	uint64 epoch;   /* of the look at the board; 0: it is not to be raised */
+	int64 raised;   /* the board's head, as far as we raised it */
+	int64 floor;    /* lowest position passed over though nobody had taken it */
 	int n;          /* candidates read ahead */
 	int next;
 	Candidate candidates[CLAIM_AHEAD];
@@ -39,10 +43,24 @@ typedef struct Claimer
 {
 	Store *store;
 	const char *role;
+	Oid role_oid;
 	char **queues; /* NULL: all */
 	int n_queues;
 	int64 first; /* the role's buckets are [first, end) */
 	int64 end;
+	MemoryContext cxt;
+
+	/* lanes from the board */
+	bool board;
+	BoardLook *looks; /* all that have work, by bucket */
+	int n_looks;
+	uint64 changes; /* of the role when it looked */
+	int rank_from;  /* the looks of the rank being served are [rank_from, rank_to) */
+	int rank_to;
+	int look_at;    /* the next of them to serve */
+	int looks_left; /* so many of them */
+
+	/* lanes from the index */
 	bool from_memory; /* serving lanes remembered from an earlier batch */
 	int64 rank_start; /* the rank being served is [rank_start, rank_end) */
 	int64 rank_end;
@@ -61,11 +79,29 @@ typedef struct Claimer
 	LaneCursor *lanes;
 } Claimer;
 
+/* the lane served last by this session */
+extern int64 claim_last_bucket;
+
 extern void claim_begin(Claimer *claimer, Store *store, const char *role, char **queues,
 						int n_queues, int max);
 extern bool claim_peek(Claimer *claimer, Candidate *candidate);
 extern bool claim_take(Claimer *claimer, const Candidate *candidate);
-extern void claim_skip(Claimer *claimer);
+extern void claim_pass_over(Claimer *claimer);
+extern bool claim_has_more(const Claimer *claimer);
 extern bool claim_may_serve(Claimer *claimer, int64 bucket);
+extern void claim_add_lane(Claimer *claimer, int64 bucket, int64 first_position, uint64 epoch);
+extern void claim_raise_heads(Claimer *claimer);
+
+extern bool claim_board_begin(Claimer *claimer);
+extern bool claim_board_lanes(Claimer *claimer);
+extern void claim_board_restart(Claimer *claimer);
+extern void claim_board_look_up(Claimer *claimer);
+extern void claim_board_raise(Claimer *claimer, LaneCursor *lane, int64 position);
+
+extern void claim_index_begin(Claimer *claimer);
+extern bool claim_index_lanes(Claimer *claimer);
+extern void claim_index_restart(Claimer *claimer);
+extern void claim_index_look_up(Claimer *claimer);
+extern void claim_index_head(int64 bucket, int64 position);
 
 #endif

@@ -12,9 +12,13 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
 
@@ -35,6 +39,13 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 	if (classid == ProcedureRelationId)
 		return pg_proc_aclcheck(objectid, roleid, mode);
 	return pg_namespace_aclcheck(objectid, roleid, mode);
+}
+
+static inline bool
+object_ownercheck(Oid classid, Oid objectid, Oid roleid)
+{
+	Assert(classid == DatabaseRelationId);
+	return pg_database_ownercheck(objectid, roleid);
 }
 #endif
 
@@ -85,5 +96,32 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *k
 #else
 #define MyLocalTransactionId MyProc->lxid
 #endif
+
+/* 17 gave backends a number variable. */
+#if PG_VERSION_NUM >= 170000
+#define MyProcIndex MyProcNumber
+#else
+#define MyProcIndex (MyProc->pgprocno)
+#endif
+
+/* 17 lets a background worker connect as a role without LOGIN. */
+#if PG_VERSION_NUM >= 170000
+#define EXECUTOR_CONNECTION_FLAGS (BGWORKER_BYPASS_ROLELOGINCHECK)
+#define ROLE_MUST_LOG_IN false
+#else
+#define EXECUTOR_CONNECTION_FLAGS 0
+#define ROLE_MUST_LOG_IN true
+#endif
+
+/* 17 named the wait events of extensions; before, all are "Extension". */
+static inline uint32
+compat_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
 
 #endif

@@ -25,7 +25,7 @@ complete_success(Store *store, Task *task, Jsonb *result)
 	task->attempt++;
 	task->finished_at = clock_now();
 	task->result = result;
-	task_move(store, task, STATE_COMPLETED);
+	task_move(store, task, TASK_COMPLETED);
 }
 
 static void
@@ -63,12 +63,12 @@ complete_failure(Store *store, Task *task, ErrorData *error, bool final)
 	if (retryable && task->attempt < policy->max_attempts)
 	{
 		task->due_at = now + retry_delay_us(policy, task->attempt);
-		task_move(store, task, STATE_SCHEDULED);
+		task_move(store, task, TASK_SCHEDULED);
 		return;
 	}
 	task->finished_at = now;
 	task->error = json;
-	task_move(store, task, STATE_FAILED);
+	task_move(store, task, TASK_FAILED);
 }
 
 /* The execution outlived its max_duration. */
@@ -84,12 +84,12 @@ complete_past_deadline(Store *store, Task *task)
 		task->attempt++;
 		remember_attempt(store, task, task->finished_at, task->error);
 	}
-	task_move(store, task, STATE_TIMED_OUT);
+	task_move(store, task, TASK_TIMED_OUT);
 }
 
 /* Undo the claim; the attempt is not counted. */
 void
 complete_give_back(Store *store, Task *task)
 {
-	task_move(store, task, STATE_READY);
+	task_move(store, task, TASK_READY);
 }

@@ -20,6 +20,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "archive.h"
 #include "clock.h"
 #include "compat.h"
@@ -30,16 +31,6 @@
 #include "outcome.h"
 #include "registry.h"
 #include "task.h"
-
-/* Whoever may unregister functions sees and steers everybody's tasks. */
-static bool
-is_admin(void)
-{
-	Oid function = handler_lookup("stent.unregister(pg_catalog.text)");
-
-	return OidIsValid(function) &&
-		   object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
-}
 
 /* A dead letter the caller may act on, or NULL. */
 static Task *
@@ -113,7 +104,7 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 		task->attempt = task->lost = task->crashed = 0;
 	task->result = NULL;
 	task->error = NULL;
-	task_move(store, task, STATE_READY);
+	task_move(store, task, TASK_READY);
 }
 
 static void
@@ -169,7 +160,7 @@ stent_replay(PG_FUNCTION_ARGS)
 	store = store_open("stent.replay()");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	task = find_dead_letter(store, id, is_admin());
+	task = find_dead_letter(store, id, caller_is_admin());
 	if (task == NULL || !take_dead_letter(store, task))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("task " INT64_FORMAT " is not a dead letter", id),
@@ -200,7 +191,7 @@ stent_discard(PG_FUNCTION_ARGS)
 	store = store_open("stent.discard()");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	task = find_dead_letter(store, id, is_admin());
+	task = find_dead_letter(store, id, caller_is_admin());
 	if (task != NULL && !take_dead_letter(store, task))
 		task = NULL;
 	if (task != NULL)
@@ -269,7 +260,7 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 										IntervalPGetDatum(age));
 		nulls[2] = ' ';
 	}
-	if (!is_admin())
+	if (!caller_is_admin())
 	{
 		values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
 		nulls[3] = ' ';

@@ -211,7 +211,7 @@ new_task(const Options *options, Task *task)
 	task->priority = options->priority;
 	task->headers = options->headers;
 	task->started_at = task->finished_at = NO_TIME;
-	task->state = STATE_NEW;
+	task->state = TASK_NEW;
 }
 
 static OnDuplicate
@@ -286,10 +286,10 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 
 	if (task != NULL && task->attempt == 0)
 	{
-		if (task->state == STATE_READY)
+		if (task->state == TASK_READY)
 			taken = ready_take(store, ready_bucket(options->role, task->priority, task->lane_id),
 							   task_position(task));
-		else if (task->state == STATE_SCHEDULED)
+		else if (task->state == TASK_SCHEDULED)
 			taken = due_take(store, options->bucket, task->due_at, task->id, DUE_READY);
 	}
 	if (!taken)
@@ -311,7 +311,7 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 	payload_place(store, &task->args, &task->args_ref);
 	task->due_at = options->due_at;
 	task->deadline = options->deadline;
-	task_move(store, task, options->due_at != NO_TIME ? STATE_SCHEDULED : STATE_READY);
+	task_move(store, task, options->due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
 	if (task->deadline != NO_TIME)
 		due_insert(store, task->deadline, task->id, DUE_DEADLINE, options->bucket);
 }
@@ -506,7 +506,7 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	{
 		task.args = args;
 		payload_place(store, &task.args, &task.args_ref);
-		task_move(store, &task, options.due_at != NO_TIME ? STATE_SCHEDULED : STATE_READY);
+		task_move(store, &task, options.due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
 		if (counters != NULL)
 			each_pair(counters, "counters", add_counter, store, task.execution_id);
 		if (context != NULL)
@@ -542,7 +542,7 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 		Task *task = &tasks[i];
 		TupleTableSlot *entry = slots->ready[i];
 
-		task->state = STATE_READY;
+		task->state = TASK_READY;
 		ExecClearTuple(slots->live[i]);
 		task_live_values(task, slots->live[i]->tts_values, slots->live[i]->tts_isnull);
 		ExecStoreVirtualTuple(slots->live[i]);
@@ -561,6 +561,7 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 	STENT_FAULT("ready_between");
 	store_insert_many(store, ready, slots->ready, n);
 	ready_inserts++;
+	ready_announce(store, options->bucket, task_position(&tasks[0]), n);
 }
 
 static void
@@ -645,7 +646,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 			if (bulk)
 				n++;
 			else
-				task_move(store, task, options.due_at != NO_TIME ? STATE_SCHEDULED : STATE_READY);
+				task_move(store, task, options.due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
 			index++;
 		}
 		if (n > 0 && (n == BULK_ROWS || !more))

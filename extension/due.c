@@ -15,6 +15,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "announce.h"
 #include "compat.h"
 #include "due.h"
 #include "fault.h"
@@ -36,6 +37,8 @@ due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucke
 	values[DUE_KIND - 1] = CharGetDatum(kind);
 	values[DUE_BUCKET - 1] = Int64GetDatum(bucket);
 	store_insert(store, store_table(store, STORE_DUE), values, nulls);
+	announce_due(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at,
+				 kind == DUE_READY);
 }
 
 /* Take a known entry; false if it is gone or taken. */
@@ -55,7 +58,50 @@ due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind)
 		return false;
 	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
 	ExecClearTuple(table->out);
+	if (taken)
+		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at,
+						   kind == DUE_READY);
 	return taken;
+}
+
+/* When the bucket's role has something due first; DT_NOEND: never. */
+Timestamp
+due_first(Store *store, int64 bucket)
+{
+	StoreRel *table = store_table(store, STORE_DUE);
+	Timestamp due_at = DT_NOEND;
+	ScanKeyData key;
+	bool isnull;
+
+	ScanKeyInit(&key, DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(ready_role_key(bucket)));
+	if (store_find(table, GetActiveSnapshot(), &key, 1))
+		due_at = DatumGetTimestamp(slot_getattr(table->out, DUE_AT, &isnull));
+	ExecClearTuple(table->out);
+	return due_at;
+}
+
+/* The first entry of the first role with a key of at least from. */
+bool
+due_seek(Store *store, int64 from_role_key, int64 *bucket, Timestamp *due_at)
+{
+	StoreRel *table = store_table(store, STORE_DUE);
+	ScanKeyData key;
+	bool found;
+	bool isnull;
+
+	if (from_role_key > PG_INT32_MAX)
+		return false;
+	ScanKeyInit(&key, DUE_ROLE_KEY, BTGreaterEqualStrategyNumber, F_INT4GE,
+				Int32GetDatum((int32) from_role_key));
+	found = store_find(table, GetActiveSnapshot(), &key, 1);
+	if (found)
+	{
+		*bucket = DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull));
+		*due_at = DatumGetTimestamp(slot_getattr(table->out, DUE_AT, &isnull));
+	}
+	ExecClearTuple(table->out);
+	return found;
 }
 
 /* Begin to look at what has come due of the bucket's role, earliest first. */
@@ -126,12 +172,12 @@ expire(Store *store, const DueEntry *entry)
 
 	if (task == NULL)
 		return false;
-	if (task->state == STATE_READY)
+	if (task->state == TASK_READY)
 		taken = ready_take(
 			store,
 			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
 			task_position(task));
-	else if (task->state == STATE_SCHEDULED)
+	else if (task->state == TASK_SCHEDULED)
 		taken = due_take(store, entry->bucket, task->due_at, task->id, DUE_READY);
 	if (!taken)
 		return false;
@@ -150,11 +196,13 @@ due_promote_one(Store *store, const DueEntry *entry)
 		return expire(store, entry);
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
 		return false;
+	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
+					   entry->due_at, true);
 	STENT_FAULT("promote_after_take");
 	task = task_find_live(store, entry->task_id);
-	if (task == NULL || task->state != STATE_SCHEDULED)
+	if (task == NULL || task->state != TASK_SCHEDULED)
 		elog(ERROR, "due entry of task " INT64_FORMAT " has no scheduled task", entry->task_id);
-	task_move(store, task, STATE_READY);
+	task_move(store, task, TASK_READY);
 	return true;
 }
 

@@ -7,19 +7,38 @@
 #include <limits.h>
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "fault.h"
 #include "guc.h"
+#include "shmem.h"
 
 int stent_batch_time = 100;
 int stent_max_payload_size = 16 * 1024;
+char *stent_databases;
+int stent_max_executors = 4;
+int stent_idle_timeout = 60000;
+int stent_max_lanes = 10000;
 
 static char *clock_text;
 static char *retention_text;
 static int64 retention_us;
+
+static bool
+databases_check(char **newval, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*newval);
+	List *names;
+
+	if (SplitIdentifierString(copy, ',', &names))
+		return true;
+	GUC_check_errdetail("Give names of databases, separated by commas.");
+	return false;
+}
 
 static bool
 retention_check(char **newval, void **extra, GucSource source)
@@ -108,6 +127,44 @@ guc_init(void)
 							"Largest size of a task's arguments or result.", "Default 16 MB.",
 							&stent_max_payload_size, 16 * 1024, 1, 1024 * 1024 - 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+
+	/*
+	 * stent.databases: where executors run tasks, if the library is preloaded.
+	 * A name that does not exist yet is served once it does. Elsewhere
+	 * stent.start() does the same until the server restarts.
+	 */
+	DefineCustomStringVariable("stent.databases", "Databases whose tasks executors run.",
+							   "A list of names. Default \"postgres\".", &stent_databases,
+							   "postgres", PGC_SIGHUP, GUC_LIST_INPUT, databases_check, NULL, NULL);
+
+	/*
+	 * stent.max_executors: how many executors run at the same time, for all
+	 * databases and roles together. Each takes one of max_worker_processes, and so
+	 * do the launcher and one scheduler a database. 0: none are started.
+	 */
+	DefineCustomIntVariable("stent.max_executors", "How many executors may run at a time.",
+							"Default 4.", &stent_max_executors, 4, 0, MAX_EXECUTORS, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+
+	/*
+	 * stent.idle_timeout: an executor without work waits for this long before it
+	 * goes. While it waits it costs a process and a connection, no query; starting
+	 * another one takes some milliseconds.
+	 */
+	DefineCustomIntVariable("stent.idle_timeout", "How long an executor without work stays.",
+							"Default 1 min.", &stent_idle_timeout, 60000, 0, 24 * 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	/*
+	 * stent.max_lanes: for how many combinations of role, function, queue, tags
+	 * and priority the shared memory has room to remember where their tasks
+	 * begin, about 300 bytes each. Beyond it claims walk the index, which is slower
+	 * while dead entries cannot be removed. Only where the library is preloaded.
+	 */
+	if (process_shared_preload_libraries_in_progress)
+		DefineCustomIntVariable("stent.max_lanes", "Lanes remembered in shared memory.",
+								"Default 10000.", &stent_max_lanes, 10000, 100, 10000000,
+								PGC_POSTMASTER, 0, NULL, NULL, NULL);
 
 	fault_init();
 	MarkGUCPrefixReserved("stent");

@@ -7,8 +7,12 @@
 
 #include "postgres.h"
 
-extern int stent_batch_time;         /* ms */
-extern int stent_max_payload_size;   /* kB */
+extern int stent_batch_time;       /* ms */
+extern int stent_max_payload_size; /* kB */
+extern char *stent_databases;
+extern int stent_max_executors;
+extern int stent_idle_timeout; /* ms */
+extern int stent_max_lanes;
 extern int64 guc_retention_us(void); /* -1 = off */
 
 extern void guc_init(void);

@@ -19,12 +19,15 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/tuptable.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "intern.h"
@@ -70,6 +73,7 @@ static HTAB *lane_ids;    /* digest -> InternedId */
 static HTAB *policy_ids;  /* digest -> InternedId */
 static bool unsure;       /* holds entries of the running transaction */
 static uint64 generation; /* of the store when the caches were filled */
+static uint64 role_generation = 1;
 
 /* Whether a row holds this content; the digest only narrows the search. */
 typedef bool (*InternMatch)(TupleTableSlot *slot, void *content);
@@ -104,9 +108,17 @@ subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent
 		forget();
 }
 
+static void
+roles_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	role_generation++;
+}
+
 void
 intern_init(void)
 {
+	CacheRegisterSyscacheCallback(AUTHNAME, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
 	RegisterXactCallback(xact_ended, NULL);
 	RegisterSubXactCallback(subxact_ended, NULL);
 }
@@ -297,6 +309,21 @@ lane_get(Store *store, int32 id)
 		unsure = true;
 	ExecClearTuple(table->out);
 	return hash_search(lanes, &id, HASH_FIND, NULL);
+}
+
+/* The role that has the lane's name now; InvalidOid if there is none. */
+Oid
+lane_role(const Lane *lane)
+{
+	Lane *entry = unconstify(Lane *, lane);
+
+	if (entry->role_generation != role_generation)
+	{
+		/* first, for looking it up may take a change in */
+		entry->role_generation = role_generation;
+		entry->role_oid = get_role_oid(lane->role, true);
+	}
+	return entry->role_oid;
 }
 
 static bool

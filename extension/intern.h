@@ -20,11 +20,14 @@ typedef struct Lane
 	char role[NAMEDATALEN];
 	char *queue;
 	ArrayType *tags;
+	Oid role_oid; /* see lane_role */
+	uint64 role_generation;
 } Lane;
 
 extern int32 lane_intern(Store *store, const char *role, int32 function_id, const char *queue,
 						 ArrayType *tags);
 extern const Lane *lane_get(Store *store, int32 id);
+extern Oid lane_role(const Lane *lane);
 extern int32 policy_intern(Store *store, Jsonb *policy);
 extern const RetryPolicy *policy_get(Store *store, int32 id);
 extern Jsonb *policy_jsonb(Store *store, int32 id);

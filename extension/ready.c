@@ -25,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "announce.h"
 #include "ready.h"
 #include "registry.h"
 
@@ -94,6 +95,30 @@ ready_bucket_priority(int64 bucket)
 	return PRIORITY_MAX - (int) ((bucket >> RANK_SHIFT) & 0xFF);
 }
 
+static bool
+runs_here(Store *store, const Lane *lane)
+{
+	return function_by_id(store, lane->function_id)->handler_name != NULL;
+}
+
+/* Tell others, at the commit, that n entries from position on are there. */
+void
+ready_announce(Store *store, int64 bucket, int64 position, int n)
+{
+	const Lane *lane = lane_get(store, ready_bucket_lane(bucket));
+
+	announce_ready(lane_role(lane), bucket, position, n, runs_here(store, lane));
+}
+
+/* Tell others, should this be undone, that the entry is there again. */
+void
+ready_announce_taken(Store *store, int64 bucket, int64 position)
+{
+	const Lane *lane = lane_get(store, ready_bucket_lane(bucket));
+
+	announce_taken(lane_role(lane), bucket, position, runs_here(store, lane));
+}
+
 void
 ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPointer task_tid)
 {
@@ -106,6 +131,7 @@ ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPoin
 	values[READY_TASK_TID - 1] = PointerGetDatum(task_tid);
 	store_insert(store, store_table(store, STORE_READY), values, nulls);
 	ready_inserts++;
+	ready_announce(store, bucket, position, 1);
 }
 
 /* Take a task by deleting its known entry; false if it is gone or taken. */
@@ -121,8 +147,12 @@ ready_take(Store *store, int64 bucket, int64 position)
 	if (!store_find(table, GetActiveSnapshot(), keys, 2))
 		return false;
 	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
-	ready_takes += taken;
 	ExecClearTuple(table->out);
+	if (taken)
+	{
+		ready_takes++;
+		ready_announce_taken(store, bucket, position);
+	}
 	return taken;
 }
 

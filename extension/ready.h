@@ -31,6 +31,8 @@ extern int ready_bucket_priority(int64 bucket);
 
 extern void ready_insert(Store *store, int64 bucket, int64 position, int64 task_id,
 						 ItemPointer task_tid);
+extern void ready_announce(Store *store, int64 bucket, int64 position, int n);
+extern void ready_announce_taken(Store *store, int64 bucket, int64 position);
 extern bool ready_take(Store *store, int64 bucket, int64 position);
 extern bool ready_seek(Store *store, int64 from_bucket, int64 end_bucket);
 extern int64 ready_found(Store *store, int64 *position);

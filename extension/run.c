@@ -28,6 +28,7 @@
 
 #include "archive.h"
 #include "attempt.h"
+#include "careful.h"
 #include "claim.h"
 #include "clock.h"
 #include "commit_guard.h"
@@ -41,6 +42,8 @@
 #include "ready.h"
 #include "registry.h"
 #include "run.h"
+#include "shmem.h"
+#include "slots.h"
 
 /* How long this session's attempts at a function took. */
 typedef struct FunctionTime
@@ -56,8 +59,10 @@ typedef struct Batch
 	MemoryContext task_cxt;
 	instr_time started;
 	int done;
+	int given_back;
 	int most_subxids; /* used by one task so far */
 	bool must_end;
+	bool more; /* something claimable was left for another commit */
 } Batch;
 
 static HTAB *times;
@@ -175,7 +180,7 @@ run_task(Batch *batch, Task *task)
 	Attempt attempt;
 	ErrorData *charge;
 
-	task_move(store, task, STATE_RUNNING);
+	task_move(store, task, TASK_RUNNING);
 	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
 	{
 		complete_past_deadline(store, task);
@@ -213,6 +218,7 @@ run_task(Batch *batch, Task *task)
 				/* not its fault alone: again, by itself, uncharged */
 				commit_guard_suspect(task->id, task->replays, task->attempt);
 				complete_give_back(store, task);
+				batch->given_back++;
 				return false;
 			}
 			complete_failure(store, task, attempt.error, false);
@@ -223,6 +229,11 @@ run_task(Batch *batch, Task *task)
 		case ATTEMPT_RESULT_TOO_LARGE:
 			complete_failure(store, task, attempt.error, true);
 			break;
+		case ATTEMPT_INTERRUPTED:
+			/* who cancels it decides, once this is committed */
+			complete_give_back(store, task);
+			batch->given_back++;
+			return false;
 	}
 	return true;
 }
@@ -312,6 +323,18 @@ promote_before(Batch *batch)
 						   have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
 }
 
+/* Whether the task has crashed a server; such an entry says so by having no hint. */
+static bool
+has_crashed(Batch *batch, const Candidate *candidate)
+{
+	Task *task;
+
+	if (ItemPointerIsValid(&candidate->task_tid))
+		return false;
+	task = task_find_live(batch->store, candidate->task_id);
+	return task != NULL && task->crashed > 0;
+}
+
 /* Take and run one task; false when nothing (more) may be taken in this batch. */
 static bool
 run_next(Batch *batch)
@@ -324,16 +347,34 @@ run_next(Batch *batch)
 	{
 		int32 function_id =
 			lane_get(batch->store, ready_bucket_lane(candidate.bucket))->function_id;
-		bool alone = commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
+		bool crashed = has_crashed(batch, &candidate);
+		bool alone =
+			crashed || commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
 
 		if (alone && batch->done > 0)
+		{
+			batch->more = true;
 			return false;
-		if (!claim_take(&batch->claimer, &candidate))
+		}
+		if (shmem_being_cancelled(MyDatabaseId, candidate.task_id) || (crashed && !careful_enter()))
+		{
+			claim_pass_over(&batch->claimer);
 			continue;
+		}
+		if (!claim_take(&batch->claimer, &candidate))
+		{
+			careful_leave();
+			continue;
+		}
 		if (alone)
+		{
 			batch->must_end = true;
+			/* it may take long: what else is there is for another executor */
+			if (attempt_session_is_own() && stent_shared != NULL && claim_has_more(&batch->claimer))
+				slots_want_help(batch->claimer.role_oid);
+		}
 		task = task_find_live_at(batch->store, candidate.task_id, &candidate.task_tid);
-		if (task == NULL || task->state != STATE_READY)
+		if (task == NULL || task->state != TASK_READY)
 			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task",
 				 candidate.task_id);
 		attempt = task->attempt;
@@ -355,8 +396,8 @@ next_snapshot(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-static int
-run_tasks(int max_tasks, char **queues, int n_queues)
+static void
+run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 {
 	Batch batch = {0};
 	MemoryContext outer = CurrentMemoryContext;
@@ -376,10 +417,15 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 	promote_before(&batch);
 	PopActiveSnapshot();
 
-	while (batch.done < max_tasks && !batch_must_end(&batch))
+	for (;;)
 	{
 		bool ran;
 
+		if (batch.done >= max_tasks || batch_must_end(&batch))
+		{
+			batch.more |= claim_has_more(&batch.claimer);
+			break;
+		}
 		CHECK_FOR_INTERRUPTS();
 		next_snapshot();
 		MemoryContextSwitchTo(batch.task_cxt);
@@ -391,26 +437,25 @@ run_tasks(int max_tasks, char **queues, int n_queues)
 			break;
 	}
 
+	claim_raise_heads(&batch.claimer);
+	next_snapshot();
+	/* the commit follows: what is promoted now is everybody's at once */
 	if (batch.done > 0)
-	{
-		/* the commit follows: what is promoted now is everybody's at once */
-		next_snapshot();
 		(void) due_promote(batch.store, batch.claimer.first, clock_now(), DUE_BATCH);
-		PopActiveSnapshot();
-	}
 	/* dropping may take long: not with finished tasks waiting for the commit */
 	archive_housekeeping(clock_now(), batch.done == 0 && !IsTransactionBlock());
+	PopActiveSnapshot();
 	store_close(batch.store);
 	MemoryContextDelete(batch.task_cxt);
-	return batch.done;
+	report->done = batch.done;
+	report->given_back = batch.given_back;
+	report->more = batch.more;
 }
 
-/* Run up to max_tasks tasks of the current user; returns how many. */
-int
-run_batch(int max_tasks, char **queues, int n_queues)
+/* Run up to max_tasks tasks of the current user. */
+void
+run_batch(int max_tasks, char **queues, int n_queues, RunReport *report)
 {
-	int done;
-
 	if (running)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("stent.run() cannot be called by a handler"),
@@ -418,14 +463,13 @@ run_batch(int max_tasks, char **queues, int n_queues)
 	running = true;
 	PG_TRY();
 	{
-		done = run_tasks(max_tasks, queues, n_queues);
+		run_tasks(max_tasks, queues, n_queues, report);
 	}
 	PG_FINALLY();
 	{
 		running = false;
 	}
 	PG_END_TRY();
-	return done;
 }
 
 static char **
@@ -459,6 +503,7 @@ stent_run(PG_FUNCTION_ARGS)
 	char **queues = NULL;
 	int n_queues = 0;
 	int max_tasks;
+	RunReport report = {0};
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -481,7 +526,8 @@ stent_run(PG_FUNCTION_ARGS)
 				 "A task runs in a session of the role that dispatched it: connect as that role.")));
 	if (!PG_ARGISNULL(1))
 		queues = queue_names(PG_GETARG_ARRAYTYPE_P(1), &n_queues);
-	PG_RETURN_INT32(run_batch(max_tasks, queues, n_queues));
+	run_batch(max_tasks, queues, n_queues, &report);
+	PG_RETURN_INT32(report.done);
 }
 
 static const Task *

@@ -5,7 +5,16 @@
 #ifndef STENT_RUN_H
 #define STENT_RUN_H
 
-extern int run_batch(int max_tasks, char **queues, int n_queues);
+#include "postgres.h"
+
+typedef struct RunReport
+{
+	int done;       /* tasks that ended */
+	int given_back; /* tasks that will run again, uncharged */
+	bool more;      /* it ended though there was more to claim */
+} RunReport;
+
+extern void run_batch(int max_tasks, char **queues, int n_queues, RunReport *report);
 extern void run_init(void);
 
 #endif

@@ -10,12 +10,17 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
+#include "announce.h"
 #include "archive.h"
+#include "evict.h"
 #include "guc.h"
 #include "intern.h"
+#include "launcher.h"
 #include "registry.h"
 #include "run.h"
+#include "shmem.h"
 #include "store.h"
 
 PG_MODULE_MAGIC;
@@ -30,5 +35,12 @@ _PG_init(void)
 	intern_init();
 	registry_init();
 	archive_init();
+	announce_init();
 	run_init();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		shmem_init();
+		evict_init();
+		launcher_register();
+	}
 }

@@ -233,7 +233,7 @@ task_find_live_at(Store *store, int64 id, ItemPointer hint)
 	StoreRel *table = store_table(store, STORE_TASK);
 	Task *task;
 
-	if (!store_has_block(table, hint) ||
+	if (!ItemPointerIsValid(hint) || !store_has_block(table, hint) ||
 		!table_tuple_fetch_row_version(table->rel, hint, GetActiveSnapshot(), table->out) ||
 		get_id(table->out, TASK_ID) != id)
 	{

@@ -16,16 +16,16 @@
 /* As stored; names in sql/parts/75_views.sql. */
 typedef enum TaskState
 {
-	STATE_NEW = '\0', /* not stored yet, or taken out of the dead letters */
-	STATE_SCHEDULED = 's',
-	STATE_BLOCKED = 'b',
-	STATE_READY = 'r',
-	STATE_RUNNING = 'u',
-	STATE_WAITING = 'w',
-	STATE_COMPLETED = 'c',
-	STATE_FAILED = 'f',
-	STATE_TIMED_OUT = 't',
-	STATE_CANCELLED = 'x'
+	TASK_NEW = '\0', /* not stored yet, or taken out of the dead letters */
+	TASK_SCHEDULED = 's',
+	TASK_BLOCKED = 'b',
+	TASK_READY = 'r',
+	TASK_RUNNING = 'u',
+	TASK_WAITING = 'w',
+	TASK_COMPLETED = 'c',
+	TASK_FAILED = 'f',
+	TASK_TIMED_OUT = 't',
+	TASK_CANCELLED = 'x'
 } TaskState;
 
 typedef struct Task

@@ -17,6 +17,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "announce.h"
 #include "archive.h"
 #include "due.h"
 #include "fault.h"
@@ -30,21 +31,23 @@ static const struct
 	TaskState to;
 	const char *by;
 } moves[] = {
-	{STATE_NEW, STATE_SCHEDULED, "dispatch with a delay"},
-	{STATE_NEW, STATE_READY, "dispatch"},
-	{STATE_SCHEDULED, STATE_SCHEDULED, "dispatch that replaces"},
-	{STATE_SCHEDULED, STATE_READY, "promotion, dispatch that replaces"},
-	{STATE_SCHEDULED, STATE_TIMED_OUT, "deadline"},
-	{STATE_READY, STATE_SCHEDULED, "dispatch that replaces"},
-	{STATE_READY, STATE_READY, "dispatch that replaces"},
-	{STATE_READY, STATE_RUNNING, "claim"},
-	{STATE_READY, STATE_TIMED_OUT, "deadline"},
-	{STATE_RUNNING, STATE_COMPLETED, "success"},
-	{STATE_RUNNING, STATE_FAILED, "final failure"},
-	{STATE_RUNNING, STATE_TIMED_OUT, "deadline"},
-	{STATE_RUNNING, STATE_SCHEDULED, "retry"},
-	{STATE_RUNNING, STATE_READY, "giving back"},
-	{STATE_FAILED, STATE_READY, "replay"},
+	{TASK_NEW, TASK_SCHEDULED, "dispatch with a delay"},
+	{TASK_NEW, TASK_READY, "dispatch"},
+	{TASK_SCHEDULED, TASK_SCHEDULED, "dispatch that replaces"},
+	{TASK_SCHEDULED, TASK_READY, "promotion, dispatch that replaces"},
+	{TASK_SCHEDULED, TASK_TIMED_OUT, "deadline"},
+	{TASK_READY, TASK_SCHEDULED, "dispatch that replaces"},
+	{TASK_READY, TASK_READY, "dispatch that replaces"},
+	{TASK_READY, TASK_RUNNING, "claim"},
+	{TASK_READY, TASK_TIMED_OUT, "deadline"},
+	{TASK_RUNNING, TASK_COMPLETED, "success"},
+	{TASK_RUNNING, TASK_FAILED, "final failure"},
+	{TASK_RUNNING, TASK_TIMED_OUT, "deadline"},
+	{TASK_RUNNING, TASK_SCHEDULED, "retry"},
+	{TASK_RUNNING, TASK_READY, "giving back"},
+	{TASK_SCHEDULED, TASK_CANCELLED, "cancel"},
+	{TASK_READY, TASK_CANCELLED, "cancel"},
+	{TASK_FAILED, TASK_READY, "replay"},
 };
 
 static const struct
@@ -52,16 +55,16 @@ static const struct
 	TaskState state;
 	const char *name;
 } names[] = {
-	{STATE_NEW, "new"},
-	{STATE_SCHEDULED, "scheduled"},
-	{STATE_BLOCKED, "blocked"},
-	{STATE_READY, "ready"},
-	{STATE_RUNNING, "running"},
-	{STATE_WAITING, "waiting"},
-	{STATE_COMPLETED, "completed"},
-	{STATE_FAILED, "failed"},
-	{STATE_TIMED_OUT, "timed_out"},
-	{STATE_CANCELLED, "cancelled"},
+	{TASK_NEW, "new"},
+	{TASK_SCHEDULED, "scheduled"},
+	{TASK_BLOCKED, "blocked"},
+	{TASK_READY, "ready"},
+	{TASK_RUNNING, "running"},
+	{TASK_WAITING, "waiting"},
+	{TASK_COMPLETED, "completed"},
+	{TASK_FAILED, "failed"},
+	{TASK_TIMED_OUT, "timed_out"},
+	{TASK_CANCELLED, "cancelled"},
 };
 
 const char *
@@ -76,8 +79,8 @@ task_state_name(TaskState state)
 bool
 task_is_terminal(TaskState state)
 {
-	return state == STATE_COMPLETED || state == STATE_FAILED || state == STATE_TIMED_OUT ||
-		   state == STATE_CANCELLED;
+	return state == TASK_COMPLETED || state == TASK_FAILED || state == TASK_TIMED_OUT ||
+		   state == TASK_CANCELLED;
 }
 
 static void
@@ -88,6 +91,18 @@ check_move(const Task *task, TaskState to)
 			return;
 	elog(ERROR, "task " INT64_FORMAT " cannot move from %s to %s", task->id,
 		 task_state_name(task->state), task_state_name(to));
+}
+
+/*
+ * The hint an entry carries. None for a task that has crashed a server: who sees such
+ * an entry reads the row before it takes it.
+ */
+static ItemPointer
+entry_hint(Task *task)
+{
+	static ItemPointerData none = {{0, 0}, InvalidOffsetNumber};
+
+	return task->crashed > 0 ? &none : &task->tid;
 }
 
 static void
@@ -142,9 +157,10 @@ static void
 finish(Store *store, Task *task)
 {
 	erase_live(store, task);
+	announce_finished(task->id);
 	STENT_FAULT("complete_after_delete");
 	payload_place(store, &task->result, &task->result_ref);
-	if (task->state == STATE_FAILED)
+	if (task->state == TASK_FAILED)
 		dead_letter_insert(store, task);
 	else
 		archive_insert(store, task);
@@ -160,48 +176,48 @@ task_move(Store *store, Task *task, TaskState to)
 {
 	TaskState from = task->state;
 	int64 bucket;
-	bool exists = from != STATE_NEW && !task_is_terminal(from);
+	bool exists = from != TASK_NEW && !task_is_terminal(from);
 
 	check_move(task, to);
 	task->state = to;
 	switch (to)
 	{
-		case STATE_READY:
+		case TASK_READY:
 			bucket =
 				ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
-			if (from == STATE_RUNNING)
+			if (from == TASK_RUNNING)
 			{
 				/* given back: same age, the stored row never said otherwise */
-				ready_insert(store, bucket, task_position(task), task->id, &task->tid);
+				ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
 				break;
 			}
-			if (from != STATE_NEW)
+			if (from != TASK_NEW)
 				task->position = store_next_id();
 			write_live(store, task, exists);
 			STENT_FAULT("ready_between");
-			ready_insert(store, bucket, task_position(task), task->id, &task->tid);
+			ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
 			break;
-		case STATE_SCHEDULED:
+		case TASK_SCHEDULED:
 			bucket =
 				ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
 			write_live(store, task, exists);
 			STENT_FAULT("scheduled_between");
 			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
 			break;
-		case STATE_RUNNING:
+		case TASK_RUNNING:
 			break;
-		case STATE_COMPLETED:
-		case STATE_FAILED:
-		case STATE_TIMED_OUT:
-		case STATE_CANCELLED:
+		case TASK_COMPLETED:
+		case TASK_FAILED:
+		case TASK_TIMED_OUT:
+		case TASK_CANCELLED:
 			finish(store, task);
 			break;
-		case STATE_NEW:
-		case STATE_BLOCKED:
-		case STATE_WAITING:
+		case TASK_NEW:
+		case TASK_BLOCKED:
+		case TASK_WAITING:
 			elog(ERROR, "state %s has no place yet", task_state_name(to));
 	}
-	if (task->deadline != NO_TIME && (from == STATE_NEW || from == STATE_FAILED))
+	if (task->deadline != NO_TIME && (from == TASK_NEW || from == TASK_FAILED))
 		due_insert(
 			store, task->deadline, task->id, DUE_DEADLINE,
 			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));

@@ -1,0 +1,552 @@
+/*
+ * announce.c
+ *	  What a transaction does to the board, told to others when it ends.
+ *
+ * Notes are kept by (bucket, subtransaction), so that what a subtransaction
+ * undoes is not told; its takes are told at once, for its entries are claimable
+ * again. The callbacks of commit and abort run when the rows already are (or are
+ * no longer) visible to others, and cannot fail: they allocate nothing.
+ *
+ * A prepared transaction ends where no callback knows its notes: the scheduler
+ * then reads the tables again (evict.c sees the command; the backstop covers
+ * the rest).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "announce.h"
+#include "compat.h"
+#include "shmem.h"
+#include "slots.h"
+#include "store.h"
+
+typedef struct NoteKey
+{
+	int64 bucket;
+	Oid role;
+	SubTransactionId subid;
+} NoteKey;
+
+typedef struct Note
+{
+	NoteKey key;
+	int64 inserted; /* lowest position; HEAD_END: none */
+	int64 taken;    /* lowest position; HEAD_END: none */
+	Timestamp due;  /* earliest inserted; DT_NOEND: none */
+	Timestamp due_taken;
+	int32 ready; /* change of the count */
+	int32 scheduled;
+	int32 n_taken;
+	bool runs_here;
+} Note;
+
+typedef struct Finished
+{
+	int64 task_id;
+	SubTransactionId subid;
+} Finished;
+
+/* beyond this many the table of notes is made anew, to free its memory */
+#define MANY_NOTES 1024
+
+static HTAB *table;
+static Note **notes; /* all of the table, in the order they were made */
+static int n_notes;
+static int max_notes;
+static Note *last_note;
+static SubTransactionId newest_subid; /* of any note or finished task */
+static Finished *finished;
+static int n_finished;
+static int max_finished;
+static SubTransactionId database_subid; /* announce_database was called in it */
+static bool databases_changed;
+static int n_tallies;
+static uint32 count_epoch; /* when the commit began */
+
+/* latches to be set when the lock is released */
+static int latches[MAX_EXECUTORS + 8];
+static int n_latches;
+
+static void
+make_table(void)
+{
+	HASHCTL ctl = {.keysize = sizeof(NoteKey), .entrysize = sizeof(Note), .hcxt = TopMemoryContext};
+
+	table = hash_create("stent announcements", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static Note *
+note_for(Oid role, int64 bucket, SubTransactionId subid)
+{
+	NoteKey key = {bucket, role, subid};
+	Note *note;
+	bool found;
+
+	if (last_note != NULL && last_note->key.bucket == bucket && last_note->key.subid == subid &&
+		last_note->key.role == role)
+		return last_note;
+	if (table == NULL)
+		make_table();
+	if (n_notes == max_notes)
+	{
+		max_notes = Max(2 * max_notes, 64);
+		if (notes == NULL)
+			notes = MemoryContextAlloc(TopMemoryContext, max_notes * sizeof(Note *));
+		else
+			notes = repalloc(notes, max_notes * sizeof(Note *));
+	}
+	note = hash_search(table, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		note->inserted = note->taken = HEAD_END;
+		note->due = note->due_taken = DT_NOEND;
+		note->ready = note->scheduled = note->n_taken = 0;
+		note->runs_here = false;
+		notes[n_notes++] = note;
+		newest_subid = Max(newest_subid, subid);
+	}
+	return last_note = note;
+}
+
+static Note *
+my_note(Oid role, int64 bucket)
+{
+	return note_for(role, bucket, GetCurrentSubTransactionId());
+}
+
+void
+announce_ready(Oid role, int64 bucket, int64 position, int n, bool runs_here)
+{
+	Note *note;
+
+	if (stent_shared == NULL)
+		return;
+	note = my_note(role, bucket);
+	note->inserted = Min(note->inserted, position);
+	note->ready += n;
+	note->runs_here |= runs_here;
+}
+
+void
+announce_taken(Oid role, int64 bucket, int64 position, bool runs_here)
+{
+	Note *note;
+
+	if (stent_shared == NULL)
+		return;
+	note = my_note(role, bucket);
+	note->taken = Min(note->taken, position);
+	note->ready--;
+	note->n_taken++;
+	note->runs_here |= runs_here;
+}
+
+void
+announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted)
+{
+	Note *note;
+
+	if (stent_shared == NULL)
+		return;
+	note = my_note(role, bucket);
+	note->due = Min(note->due, due_at);
+	note->scheduled += counted;
+}
+
+void
+announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted)
+{
+	Note *note;
+
+	if (stent_shared == NULL)
+		return;
+	note = my_note(role, bucket);
+	note->due_taken = Min(note->due_taken, due_at);
+	note->scheduled -= counted;
+}
+
+void
+announce_finished(int64 task_id)
+{
+	if (stent_shared == NULL)
+		return;
+	if (n_finished == max_finished)
+	{
+		max_finished = Max(2 * max_finished, 128);
+		if (finished == NULL)
+			finished = MemoryContextAlloc(TopMemoryContext, max_finished * sizeof(Finished));
+		else
+			finished = repalloc_huge(finished, max_finished * sizeof(Finished));
+	}
+	finished[n_finished++] = (Finished){task_id, GetCurrentSubTransactionId()};
+	newest_subid = Max(newest_subid, GetCurrentSubTransactionId());
+}
+
+void
+announce_database(void)
+{
+	if (stent_shared == NULL)
+		return;
+	database_subid = GetCurrentSubTransactionId();
+	newest_subid = Max(newest_subid, database_subid);
+}
+
+void
+announce_databases(void)
+{
+	if (stent_shared == NULL || !IsTransactionState())
+		return;
+	databases_changed = true;
+}
+
+void
+announce_tallies(int n)
+{
+	n_tallies += n;
+}
+
+/* Entries this transaction inserted are visible to it, but on no board yet. */
+int
+announce_own(Oid role, BoardLook **looks, int n)
+{
+	int known = n;
+
+	for (int i = 0; i < n_notes; i++)
+	{
+		Note *note = notes[i];
+		int at;
+
+		if (note->inserted == HEAD_END || note->key.role != role)
+			continue;
+		for (at = 0; at < n; at++)
+			if ((*looks)[at].bucket == note->key.bucket)
+				break;
+		if (at == n)
+		{
+			*looks = repalloc_array(*looks, BoardLook, n + 1);
+			(*looks)[n++] = (BoardLook){note->key.bucket, HEAD_END, 0};
+		}
+		(*looks)[at].head = Min((*looks)[at].head, note->inserted);
+	}
+	if (n > known)
+		board_sort(*looks, n);
+	return n;
+}
+
+static void
+wake(int proc)
+{
+	if (proc >= 0 && n_latches < (int) lengthof(latches))
+		latches[n_latches++] = proc;
+}
+
+static void
+set_latches(void)
+{
+	for (int i = 0; i < n_latches; i++)
+		shmem_set_latch(latches[i]);
+	n_latches = 0;
+}
+
+static void
+something_claimable(DatabaseSlot *database, BoardRole *role, bool runs_here)
+{
+	role->changes++;
+	if (runs_here)
+		wake(slots_notice(database, role));
+}
+
+static void
+something_due(DatabaseSlot *database, BoardRole *role, Timestamp due_at)
+{
+	if (due_at == DT_NOEND)
+		return;
+	role->due_low = Min(role->due_low, due_at);
+	if (due_at < role->next_due)
+	{
+		role->next_due = due_at;
+		wake(database->scheduler);
+	}
+}
+
+/* Change the counts, or, while they are being made anew, tell who makes them. */
+static void
+count(DatabaseSlot *database, BoardRole *role, const Note *note)
+{
+	BoardBucket *bucket;
+
+	if (note->ready == 0 && note->scheduled == 0)
+		return;
+	if (database->count_epoch % 2 == 1)
+	{
+		if (stent_shared->n_count_log >= 0 && stent_shared->n_count_log < COUNT_LOG)
+			stent_shared->count_log[stent_shared->n_count_log++] =
+				(CountLog){GetTopTransactionIdIfAny(), note->key.role, note->key.bucket,
+						   note->ready, note->scheduled};
+		else
+			stent_shared->n_count_log = -1;
+		return;
+	}
+	if (database->count_epoch != count_epoch)
+	{
+		/* counted while we committed: nobody can tell whether with us or without */
+		database->recount = true;
+		wake(database->scheduler);
+		return;
+	}
+	bucket = board_bucket(role, note->key.bucket, true);
+	if (bucket == NULL)
+		return;
+	bucket->ready += note->ready;
+	bucket->scheduled += note->scheduled;
+}
+
+static void
+tell_board(bool committed)
+{
+	DatabaseSlot *database;
+	uint64 dead = 0;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	for (int i = 0; i < n_notes && database != NULL; i++)
+	{
+		const Note *note = notes[i];
+		BoardRole *role = board_role(MyDatabaseId, note->key.role, true);
+
+		if (role == NULL)
+		{
+			/* no room for another role: heads no longer know everything */
+			database->loaded = false;
+			continue;
+		}
+		if (committed)
+		{
+			count(database, role, note);
+			dead += note->n_taken;
+			something_due(database, role, note->due);
+		}
+		else
+			something_due(database, role, note->due_taken);
+		if ((committed ? note->inserted : note->taken) != HEAD_END)
+		{
+			board_lower(role, note->key.bucket, committed ? note->inserted : note->taken);
+			something_claimable(database, role, note->runs_here);
+		}
+	}
+	if (committed && database != NULL)
+	{
+		/* the scheduler is told when there is enough to clear away */
+		if (database->dead_entries < DEAD_ENTRIES_VACUUM &&
+			database->dead_entries + dead >= DEAD_ENTRIES_VACUUM)
+			wake(database->scheduler);
+		if (database->tallies < TALLIES_FOLD && database->tallies + n_tallies >= TALLIES_FOLD)
+			wake(database->scheduler);
+		database->dead_entries += dead;
+		database->tallies += n_tallies;
+	}
+	if (committed && database_subid != InvalidSubTransactionId)
+	{
+		database = shmem_database(MyDatabaseId, true);
+		if (database != NULL)
+		{
+			database->nudged = true;
+			wake(database->scheduler);
+		}
+		wake(stent_shared->launcher);
+	}
+	if (databases_changed)
+		wake(stent_shared->launcher);
+	stent_shared->wakeups += n_latches;
+	LWLockRelease(stent_shared->lock);
+	set_latches();
+}
+
+static int
+compare_finished(const void *a, const void *b)
+{
+	int64 x = ((const Finished *) a)->task_id;
+	int64 y = ((const Finished *) b)->task_id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static void
+wake_waiters(void)
+{
+	/* who publishes what it waits for looks afterwards; our rows are visible now */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&stent_shared->waiting) == 0)
+		return;
+	qsort(finished, n_finished, sizeof(Finished), compare_finished);
+	for (int i = 0; i < stent_shared->n_procs; i++)
+	{
+		StentProc *proc = &stent_shared->procs[i];
+		Finished wanted = {(int64) pg_atomic_read_u64(&proc->waits_for), 0};
+
+		if (wanted.task_id != NO_ID && proc->database == MyDatabaseId &&
+			bsearch(&wanted, finished, n_finished, sizeof(Finished), compare_finished) != NULL)
+			shmem_set_latch(i);
+	}
+}
+
+static void
+forget_notes(void)
+{
+	if (table != NULL && n_notes > MANY_NOTES)
+	{
+		hash_destroy(table);
+		table = NULL;
+	}
+	else
+		for (int i = 0; i < n_notes; i++)
+			(void) hash_search(table, &notes[i]->key, HASH_REMOVE, NULL);
+	n_notes = n_finished = n_tallies = 0;
+	last_note = NULL;
+	newest_subid = database_subid = InvalidSubTransactionId;
+	databases_changed = false;
+}
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	DatabaseSlot *database;
+
+	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && !databases_changed &&
+		database_subid == InvalidSubTransactionId)
+		return;
+	if (stent_shared == NULL)
+	{
+		forget_notes();
+		return;
+	}
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			LWLockAcquire(stent_shared->lock, LW_SHARED);
+			database = shmem_database(MyDatabaseId, false);
+			count_epoch = database == NULL ? 0 : database->count_epoch;
+			LWLockRelease(stent_shared->lock);
+			break;
+		case XACT_EVENT_COMMIT:
+			tell_board(true);
+			if (n_finished > 0)
+				wake_waiters();
+			forget_notes();
+			break;
+		case XACT_EVENT_ABORT:
+			tell_board(false);
+			forget_notes();
+			break;
+		case XACT_EVENT_PREPARE:
+			LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+			database = shmem_database(MyDatabaseId, false);
+			if (database != NULL)
+				database->prepared = true;
+			LWLockRelease(stent_shared->lock);
+			forget_notes();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+drop_note(int i)
+{
+	(void) hash_search(table, &notes[i]->key, HASH_REMOVE, NULL);
+	notes[i] = notes[--n_notes];
+	last_note = NULL;
+}
+
+/* What it did is undone: what it took is claimable again, at once. */
+static void
+subxact_aborted(SubTransactionId mine)
+{
+	bool told = false;
+
+	while (n_finished > 0 && finished[n_finished - 1].subid >= mine)
+		n_finished--;
+	if (database_subid >= mine)
+		database_subid = InvalidSubTransactionId;
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	for (int i = n_notes - 1; i >= 0; i--)
+	{
+		Note *note = notes[i];
+		DatabaseSlot *database;
+		BoardRole *role;
+
+		if (note->key.subid < mine)
+			continue;
+		database = shmem_database(MyDatabaseId, false);
+		role = database == NULL ? NULL : board_role(MyDatabaseId, note->key.role, true);
+		if (role != NULL)
+		{
+			something_due(database, role, note->due_taken);
+			if (note->taken != HEAD_END)
+			{
+				board_lower(role, note->key.bucket, note->taken);
+				something_claimable(database, role, note->runs_here);
+			}
+			told = true;
+		}
+		else if (database != NULL)
+			database->loaded = false;
+		drop_note(i);
+	}
+	LWLockRelease(stent_shared->lock);
+	if (told)
+		set_latches();
+}
+
+/* What it did is now the parent's. */
+static void
+subxact_committed(SubTransactionId mine, SubTransactionId parent)
+{
+	for (int i = n_finished - 1; i >= 0 && finished[i].subid >= mine; i--)
+		finished[i].subid = parent;
+	if (database_subid >= mine)
+		database_subid = parent;
+	for (int i = n_notes - 1; i >= 0; i--)
+	{
+		Note *note = notes[i];
+		Note *into;
+
+		if (note->key.subid != mine)
+			continue;
+		into = note_for(note->key.role, note->key.bucket, parent);
+		into->inserted = Min(into->inserted, note->inserted);
+		into->taken = Min(into->taken, note->taken);
+		into->due = Min(into->due, note->due);
+		into->due_taken = Min(into->due_taken, note->due_taken);
+		into->ready += note->ready;
+		into->scheduled += note->scheduled;
+		into->n_taken += note->n_taken;
+		into->runs_here |= note->runs_here;
+		drop_note(i);
+	}
+	newest_subid = parent;
+}
+
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (newest_subid < mine || stent_shared == NULL)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		subxact_aborted(mine);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		subxact_committed(mine, parent);
+}
+
+void
+announce_init(void)
+{
+	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
+}

@@ -1,0 +1,39 @@
+/*
+ * announce.h
+ *	  What a transaction does to the board, told to others when it ends.
+ *
+ * Whoever inserts or takes an entry notes it here. At the commit, when the rows
+ * are visible, heads are lowered, counts changed, and whoever waits for the
+ * work or for a result is woken. At an abort the entries that were taken are
+ * claimable again, and that is told. Without preload nothing happens.
+ */
+#ifndef STENT_ANNOUNCE_H
+#define STENT_ANNOUNCE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "board.h"
+
+/* n ready entries from position on; runs_here: executors run their function */
+extern void announce_ready(Oid role, int64 bucket, int64 position, int n, bool runs_here);
+extern void announce_taken(Oid role, int64 bucket, int64 position, bool runs_here);
+/* due entries; those that are counted are scheduled tasks, the others deadlines */
+extern void announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted);
+extern void announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted);
+/* a task reached its end: who waits for it is woken at the commit */
+extern void announce_finished(int64 task_id);
+/* the launcher and the scheduler shall look at this database again */
+extern void announce_database(void);
+/* the launcher shall look which databases there are */
+extern void announce_databases(void);
+/* rows were added to the table of tallies */
+extern void announce_tallies(int n);
+
+/* add this transaction's own entries, which others cannot see yet, to a look */
+extern int announce_own(Oid role, BoardLook **looks, int n);
+
+extern void announce_init(void);
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * executor.c
+ *	  An executor: a session of one role in one database that runs its tasks.
+ *
+ * It loops over run_batch, one transaction a batch, as anybody could over
+ * stent.run(). Which slot it has, when it idles and when it makes room for others
+ * is in slots.c; who starts it in scheduler.c. Without preload it was started by
+ * stent.start(), has no slot, and looks for work once a second.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/prepare.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "attempt.h"
+#include "compat.h"
+#include "fault.h"
+#include "guc.h"
+#include "process.h"
+#include "run.h"
+#include "shmem.h"
+#include "slots.h"
+
+#define EXECUTOR_BATCH 100
+
+/* how often to look for work without preload */
+#define POLL_MS 1000
+
+/* batches that fail in a row, for reasons no task is charged with, before it gives up */
+#define MAX_FAILURES 10
+
+/* busy for this long with work left over: another executor would help */
+#define HELP_AFTER_MS 5
+
+static ProcessStart me;
+static bool healthy;
+static bool failed;
+static bool work_left = true;
+
+static void
+executor_exits(int code, Datum arg)
+{
+	slots_end(me.slot, failed || !healthy, work_left);
+}
+
+/* One batch in a transaction of its own; false if there is nothing to serve any more. */
+static bool
+one_batch(RunReport *report)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (!process_extension_here())
+	{
+		CommitTransactionCommand();
+		return false;
+	}
+	run_batch(EXECUTOR_BATCH, NULL, 0, report);
+	STENT_FAULT("executor_before_commit");
+	CommitTransactionCommand();
+	return true;
+}
+
+/* The same, and an error is logged. */
+static bool
+try_batch(RunReport *report, bool *error)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	volatile bool goes_on = true;
+
+	*error = false;
+	PG_TRY();
+	{
+		goes_on = one_batch(report);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(cxt);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		*error = true;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	MemoryContextReset(cxt);
+	return goes_on;
+}
+
+/* Wait for work; false if none came in time. */
+static bool
+wait_for_work(uint64 seen)
+{
+	TimestampTz until =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) stent_idle_timeout);
+
+	if (!slots_go_idle(me.slot, seen))
+		return true;
+	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_stat(true);
+	for (;;)
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		process_wait(left);
+		process_reload();
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		if (slots_woken(me.slot, left <= 0))
+			return true;
+		if (left <= 0)
+			return false;
+		if (slots_should_leave(me.slot))
+			return false;
+	}
+}
+
+static void
+serve(void)
+{
+	TimestampTz busy_since = GetCurrentTimestamp();
+	int failures = 0;
+
+	for (;;)
+	{
+		RunReport report = {0};
+		uint64 seen = me.slot >= 0 ? slots_loop(me.slot) : 0;
+		bool error;
+
+		CHECK_FOR_INTERRUPTS();
+		process_reload();
+		work_left = true;
+		if (!try_batch(&report, &error))
+		{
+			work_left = false;
+			return;
+		}
+		if (error)
+		{
+			if (++failures >= MAX_FAILURES)
+			{
+				failed = true;
+				return;
+			}
+			process_wait(10L << failures);
+			continue;
+		}
+		failures = 0;
+		if (!healthy && me.slot >= 0)
+			slots_healthy(me.slot);
+		healthy = true;
+		work_left = report.done > 0 || report.given_back > 0;
+		if (me.slot >= 0 && slots_should_leave(me.slot))
+			return;
+		if (work_left)
+		{
+			if (report.more && me.slot >= 0 &&
+				TimestampDifferenceExceeds(busy_since, GetCurrentTimestamp(), HELP_AFTER_MS))
+				slots_want_help(me.role);
+			continue;
+		}
+		if (me.slot < 0)
+		{
+			pgstat_report_activity(STATE_IDLE, NULL);
+			process_wait(POLL_MS);
+		}
+		else if (!wait_for_work(seen))
+			return;
+		busy_since = GetCurrentTimestamp();
+	}
+}
+
+void
+stent_executor_main(Datum arg)
+{
+	process_begin(&me);
+	if (me.slot >= 0)
+	{
+		if (stent_shared == NULL || !slots_begin(me.slot, me.generation))
+			proc_exit(0);
+		before_shmem_exit(executor_exits, (Datum) 0);
+	}
+	BackgroundWorkerInitializeConnectionByOid(me.database, me.role, EXECUTOR_CONNECTION_FLAGS);
+	SetConfigOption("application_name", "stent executor", PGC_USERSET, PGC_S_SESSION);
+	/* completing a task writes, whatever the role's sessions do by default */
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+	attempt_own_session();
+	CurrentMemoryContext =
+		AllocSetContextCreate(TopMemoryContext, "stent executor", ALLOCSET_DEFAULT_SIZES);
+	serve();
+	proc_exit(failed ? 1 : 0);
+}

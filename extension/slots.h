@@ -1,0 +1,39 @@
+/*
+ * slots.h
+ *	  Executor slots: who gets one, who waits, who leaves.
+ *
+ * A slot is the right to run one executor. There are stent.max_executors of
+ * them for all databases and roles of the server.
+ */
+#ifndef STENT_SLOTS_H
+#define STENT_SLOTS_H
+
+#include "postgres.h"
+
+#include "board.h"
+#include "shmem.h"
+
+/* work that came while all executors of the role were busy waits this long for one of them */
+#define DEMAND_PATIENCE_MS 10
+/* how long an executor may stay though other roles wait */
+#define SLOT_TURN_MS 100
+
+/* under the lock, held by the caller */
+extern int slots_notice(DatabaseSlot *database, BoardRole *role);
+extern bool slots_wants_executor(const BoardRole *role, TimestampTz now, TimestampTz *again);
+extern int slots_used(void);
+
+/* these take it */
+extern int slots_take(Oid database, Oid role, uint32 *generation);
+extern void slots_start_failed(int slot, uint32 generation, const char *problem);
+extern bool slots_begin(int slot, uint32 generation);
+extern void slots_end(int slot, bool failed, bool work_left);
+extern uint64 slots_loop(int slot);
+extern bool slots_go_idle(int slot, uint64 seen);
+extern bool slots_woken(int slot, bool timed_out);
+extern void slots_healthy(int slot);
+extern void slots_want_help(Oid role);
+extern bool slots_should_leave(int slot);
+extern void slots_ask_to_leave(Oid database, bool all_states);
+
+#endif

@@ -1,0 +1,1 @@
+SELECT stent._installed();
