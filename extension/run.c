@@ -413,6 +413,8 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 	claim_begin(&batch.claimer, batch.store, GetUserNameFromId(GetUserId(), false), queues,
 				n_queues, max_tasks);
 
+	/* what was read ahead stays where it is: no page of it is pruned meanwhile */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	next_snapshot();
 	promote_before(&batch);
 	PopActiveSnapshot();
@@ -444,6 +446,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 		(void) due_promote(batch.store, batch.claimer.first, clock_now(), DUE_BATCH);
 	/* dropping may take long: not with finished tasks waiting for the commit */
 	archive_housekeeping(clock_now(), batch.done == 0 && !IsTransactionBlock());
+	PopActiveSnapshot();
 	PopActiveSnapshot();
 	store_close(batch.store);
 	MemoryContextDelete(batch.task_cxt);
