@@ -144,6 +144,20 @@ load_due(Store *store)
 	}
 }
 
+/* Begin anew: the tables may be others than those the board was made from. */
+void
+board_unload(void)
+{
+	DatabaseSlot *database;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	if (database != NULL)
+		database->loaded = database->counted = false;
+	board_forget(MyDatabaseId);
+	LWLockRelease(stent_shared->lock);
+}
+
 /* Learn where the ready entries of each bucket begin, and when roles have something due. */
 void
 board_load(void)

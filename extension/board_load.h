@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+extern void board_unload(void);
 extern void board_load(void);
 extern bool board_count(void);
 extern bool board_load_uncertain(void);

@@ -8,6 +8,9 @@
  * asked to go, and after a moment made to; an interrupted task is run again
  * uncharged. After the command they come back, if the database is still there.
  *
+ * DROP EXTENSION and ALTER EXTENSION need the tables, which executors in the middle of a
+ * batch would make a deadlock of; so they are sent away for these too.
+ *
  * The same hook sees COMMIT PREPARED and ROLLBACK PREPARED, after which the
  * scheduler has to read what no callback could tell it.
  */
@@ -40,6 +43,7 @@
 #define PATIENCE_MS 4000
 
 static ProcessUtility_hook_type previous_hook;
+static Oid evicted_until_end; /* by the running transaction */
 
 /* An option of a statement by its name, or NULL. */
 static DefElem *
@@ -77,6 +81,22 @@ needs_empty(Node *statement)
 		default:
 			return NULL;
 	}
+}
+
+/* Whether a command drops or changes our extension, and so locks all its tables. */
+static bool
+changes_extension(Node *statement)
+{
+	ListCell *cell;
+
+	if (IsA(statement, AlterExtensionStmt))
+		return strcmp(castNode(AlterExtensionStmt, statement)->extname, "stent") == 0;
+	if (!IsA(statement, DropStmt) || castNode(DropStmt, statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach (cell, castNode(DropStmt, statement)->objects)
+		if (strcmp(strVal(lfirst(cell)), "stent") == 0)
+			return true;
+	return false;
 }
 
 /* Whether the user might carry the command out; else nobody is disturbed for it. */
@@ -162,6 +182,31 @@ evict(Oid database)
 	}
 }
 
+/*
+ * Keep this database without our processes until the transaction ends: those in
+ * the middle of a batch hold locks on some tables and want others.
+ */
+static void
+evict_until_end(void)
+{
+	if (!OidIsValid(evicted_until_end))
+	{
+		change_evicting(MyDatabaseId, +1);
+		evicted_until_end = MyDatabaseId;
+	}
+	evict(MyDatabaseId);
+}
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	if (!OidIsValid(evicted_until_end) ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+		return;
+	change_evicting(evicted_until_end, -1);
+	evicted_until_end = InvalidOid;
+}
+
 static void
 end_evicting(int code, Datum database)
 {
@@ -235,7 +280,11 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		end_evicting(0, ObjectIdGetDatum(database));
 	}
 	else
+	{
+		if (changes_extension(statement) && superuser())
+			evict_until_end();
 		call_next(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	}
 	/* at the end of this transaction what it did is visible; the launcher looks then */
 	if (new_database)
 		announce_databases();
@@ -249,4 +298,5 @@ evict_init(void)
 {
 	previous_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	RegisterXactCallback(xact_ended, NULL);
 }

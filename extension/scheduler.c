@@ -378,6 +378,7 @@ look_at_slot(bool *load, bool *recount)
 	if (nudged)
 	{
 		check_database();
+		board_unload();
 		*load = *recount = true;
 	}
 }
@@ -473,6 +474,7 @@ stent_scheduler_main(Datum arg)
 
 	check_database();
 	account_for_crashes();
+	board_unload();
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	slot = shmem_database(me.database, false);
 	if (slot != NULL)
