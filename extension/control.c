@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -16,6 +18,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
@@ -120,26 +123,36 @@ stent_start(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(serve(true) ? 1 : 0);
 }
 
-/* End the polling executors of this database: one's own, or all for an admin. */
+/*
+ * Ask the polling executors of this database to go after their batch: one's own, or
+ * all for an admin. pg_terminate_backend would have them come back.
+ */
 static int
 stop_polling_executors(void)
 {
 	ColdSql cold;
 	Oid types[1] = {BOOLOID};
 	Datum values[1];
-	bool isnull;
-	int n = 0;
+	int n;
 
 	values[0] = BoolGetDatum(caller_is_admin());
-	cold_begin_as_caller(&cold);
-	/* an app role may end its own sessions; an admin is asked to be a member of pg_signal_backend */
-	if (SPI_execute_with_args(
-			"SELECT count(pg_terminate_backend(pid))::integer FROM pg_stat_activity "
-			"WHERE backend_type = 'stent executor' AND datname = current_database() "
-			"AND (usename = current_user OR $1)",
-			1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "ending executors failed");
-	n = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	cold_begin(&cold);
+	if (SPI_execute_with_args("SELECT pid FROM pg_stat_activity "
+							  "WHERE backend_type = 'stent executor' "
+							  "AND datname = current_database() "
+							  "AND (usename = session_user OR $1)",
+							  1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "finding executors failed");
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+	{
+		bool isnull;
+		int pid =
+			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+
+		if (BackendPidGetProc(pid) != NULL)
+			(void) kill(pid, SIGUSR2);
+	}
 	cold_end(&cold);
 	return n;
 }

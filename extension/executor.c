@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "commands/prepare.h"
 #include "miscadmin.h"
@@ -43,6 +45,17 @@ static ProcessStart me;
 static bool healthy;
 static bool failed;
 static bool work_left = true;
+static volatile sig_atomic_t stop_wanted; /* by stent.stop(), without preload */
+
+static void
+stop_handler(SIGNAL_ARGS)
+{
+	int save_errno = errno;
+
+	stop_wanted = true;
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
 
 static void
 executor_exits(int code, Datum arg)
@@ -136,6 +149,8 @@ serve(void)
 
 		CHECK_FOR_INTERRUPTS();
 		process_reload();
+		if (stop_wanted)
+			return;
 		work_left = true;
 		if (!try_batch(&report, &error))
 		{
@@ -187,6 +202,8 @@ stent_executor_main(Datum arg)
 			proc_exit(0);
 		before_shmem_exit(executor_exits, (Datum) 0);
 	}
+	else
+		pqsignal(SIGUSR2, stop_handler);
 	BackgroundWorkerInitializeConnectionByOid(me.database, me.role, EXECUTOR_CONNECTION_FLAGS);
 	SetConfigOption("application_name", "stent executor", PGC_USERSET, PGC_S_SESSION);
 	/* completing a task writes, whatever the role's sessions do by default */
