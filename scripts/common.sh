@@ -137,17 +137,29 @@ create_cluster() { # <data directory>
     } >>"$PGDATA/postgresql.conf"
 }
 
+# Configuration for a cluster whose tests call stent.run() themselves: the
+# library is preloaded, but no executor starts.
+serve_nothing() {
+    echo "shared_preload_libraries = 'stent'"
+    echo "stent.databases = ''"
+}
+
 # The server is a child of the script, not of init: in a container whose init
-# does not reap, a killed postmaster would seem alive to the next one.
-start_cluster() { # [program in place of postgres]
+# does not reap, a killed postmaster would seem alive to the next one. False if
+# it does not start.
+try_cluster() { # [program in place of postgres]
     local server
     "${1:-postgres}" >>"$PGDATA.log" 2>&1 &
     server=$!
     disown
     until pg_isready -q; do
-        kill -0 "$server" 2>/dev/null || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
+        kill -0 "$server" 2>/dev/null || return 1
         sleep 0.1
     done
+}
+
+start_cluster() { # [program in place of postgres]
+    try_cluster "$@" || { tail -n 20 "$PGDATA.log"; die "the server does not start"; }
 }
 
 # Ends a server at once. The file may be left from a killed server and its
