@@ -30,8 +30,7 @@ my $catalogue = q{
 	rel AS (SELECT c.*, 'relation ' || c.oid::regclass AS label FROM pg_class c
 		WHERE (c.relnamespace = 'stent'::regnamespace OR c.oid IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass))
 			AND c.relkind NOT IN ('i', 'I', 't') AND NOT c.relispartition),
-	col AS (SELECT a.*, label || '.' || attname AS name, label || ' column ' || to_char(attnum, 'FM00') || ' ' || attname AS numbered
-		FROM rel JOIN pg_attribute a ON a.attrelid = rel.oid AND a.attnum > 0),
+	col AS (SELECT a.*, label FROM rel JOIN pg_attribute a ON a.attrelid = rel.oid AND a.attnum > 0),
 	func AS (SELECT p.*, 'function ' || p.oid::regprocedure AS label FROM pg_proc p
 		WHERE p.pronamespace = 'stent'::regnamespace OR p.oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)),
 	typ AS (SELECT t.*, 'type ' || t.oid::regtype AS label FROM pg_type t
@@ -51,7 +50,7 @@ my $catalogue = q{
 	object AS (
 		SELECT 'pg_class'::regclass AS classid, oid AS objid, 0 AS subid, label, relowner AS owner, relacl AS acl,
 			CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char" AS kind FROM rel WHERE relkind <> 'c'
-		UNION ALL SELECT 'pg_class'::regclass, col.attrelid, attnum, name, relowner, attacl, 'c' FROM col JOIN rel ON rel.oid = attrelid
+		UNION ALL SELECT 'pg_class'::regclass, col.attrelid, attnum, col.label || '.' || attname, relowner, attacl, 'c' FROM col JOIN rel ON rel.oid = attrelid
 		UNION ALL SELECT 'pg_proc'::regclass, oid, 0, label, proowner, proacl, 'f' FROM func
 		UNION ALL SELECT 'pg_type'::regclass, oid, 0, label, typowner, typacl, 'T' FROM typ
 		UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, 'schema ' || nspname, nspowner, nspacl, 'n' FROM pg_namespace WHERE nspname = 'stent'
@@ -60,7 +59,7 @@ my $catalogue = q{
 	line (label, property, value) AS (
 		SELECT 'extension', x.property, x.value FROM extension, LATERAL (VALUES
 			('version', extversion), ('schema', extnamespace::regnamespace::text), ('relocatable', extrelocatable::text)) x (property, value)
-		UNION ALL SELECT 'extension', 'member ' || i.type || ' ' || i.identity, ''
+		UNION ALL SELECT 'extension', 'member', i.type || ' ' || i.identity
 		FROM member, LATERAL pg_identify_object(classid, objid, 0) i
 		UNION ALL SELECT 'extension', 'dumps ' || c.oid::regclass, COALESCE('where ' || NULLIF(c.condition, ''), 'whole')
 		FROM extension, unnest(extconfig, extcondition) c (oid, condition)
@@ -69,10 +68,12 @@ my $catalogue = q{
 			('options', array_to_string(ARRAY(SELECT unnest(reloptions) ORDER BY 1), ', ')), ('replica identity', relreplident::text),
 			('row security', concat_ws(' ', relrowsecurity, relforcerowsecurity)), ('partitioned', pg_get_partkeydef(rel.oid)),
 			('definition', CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(rel.oid) END)) x (property, value)
-		UNION ALL SELECT numbered, x.property, x.value FROM col LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum, LATERAL (VALUES
-			('type', format_type(atttypid, atttypmod)), ('not null', attnotnull::text), ('default', pg_get_expr(adbin, adrelid)),
-			('generated', concat(attgenerated, attidentity)), ('storage', concat(attstorage, attcompression)),
-			('collation', NULLIF(attcollation, 0)::regcollation::text), ('options', array_to_string(ARRAY(SELECT o FROM unnest(attoptions) o WHERE o !~ '^pg_attver='), ', ')), ('dropped', NULLIF(attisdropped, false)::text)) x (property, value)
+		UNION ALL SELECT label, 'column ' || to_char(attnum, 'FM00'), concat_ws(', ', attname, format_type(atttypid, atttypmod),
+			CASE WHEN attnotnull THEN 'not null' END, 'default ' || pg_get_expr(adbin, adrelid),
+			'generated ' || NULLIF(concat(attgenerated, attidentity), ''), 'storage ' || concat(attstorage, attcompression),
+			'collation ' || NULLIF(attcollation, 0)::regcollation::text, CASE WHEN attisdropped THEN 'dropped' END,
+			'options ' || NULLIF(array_to_string(ARRAY(SELECT o FROM unnest(attoptions) o WHERE o !~ '^pg_attver='), ' '), ''))
+		FROM col LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
 		UNION ALL SELECT label, 'definition', CASE classid
 			WHEN 'pg_constraint'::regclass THEN pg_get_constraintdef(objid) WHEN 'pg_trigger'::regclass THEN pg_get_triggerdef(objid)
 			WHEN 'pg_rewrite'::regclass THEN pg_get_ruledef(objid) WHEN 'pg_class'::regclass THEN pg_get_indexdef(objid)
@@ -94,8 +95,8 @@ my $catalogue = q{
 			('not null', typnotnull::text), ('default', typdefault),
 			('labels', (SELECT string_agg(enumlabel, ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = typ.oid))) x (property, value)
 		UNION ALL SELECT label, 'owner', owner::regrole::text FROM object WHERE owner IS NOT NULL AND kind IS DISTINCT FROM 'c'
-		UNION ALL SELECT label, 'comment', COALESCE(d.description, '(none)') FROM object o
-			LEFT JOIN pg_description d ON d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = subid
+		UNION ALL SELECT label, 'comment', d.description FROM object o
+			JOIN pg_description d ON d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = subid
 		UNION ALL SELECT label, p.property || COALESCE(NULLIF(x.grantee, 0)::regrole::text, 'PUBLIC'),
 			string_agg(x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END, ', ' ORDER BY x.privilege_type)
 		FROM object o LEFT JOIN pg_init_privs i ON i.classoid = o.classid AND i.objoid = o.objid AND i.objsubid = subid,
@@ -103,7 +104,7 @@ my $catalogue = q{
 			LATERAL aclexplode(COALESCE(p.acl, acldefault(kind, owner))) x
 		WHERE kind IS NOT NULL
 		GROUP BY 1, 2)
-	SELECT concat(label, ', ', property, ': ', replace(rtrim(value, E'\n'), E'\n', E'\n        | ')) FROM line WHERE value IS NOT NULL
+	SELECT concat(label, ', ', property, ': ', replace(rtrim(value, E'\n'), E'\n', E'\n        | ')) FROM line WHERE value <> ''
 	ORDER BY label COLLATE "C", property COLLATE "C", value COLLATE "C"};
 
 sub catalogue
