@@ -47,7 +47,7 @@ extension/errcodes_table.h: $(shell $(PG_CONFIG) --sharedir)/errcodes.txt
 	awk '/^[0-9A-Z]/ && NF >= 4 && $$2 == "E" { printf "{\"%s\", \"%s\"},\n", $$1, $$4 }' $< > $@
 
 extension/retry.o: extension/errcodes_table.h
-$(OBJS): $(wildcard extension/*.h)
+$(OBJS): $(wildcard extension/*.h) Makefile
 
 .PHONY: bench indent
 bench:
