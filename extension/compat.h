@@ -97,12 +97,18 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *k
 #define MyLocalTransactionId MyProc->lxid
 #endif
 
-/* 17 gave backends a number variable. */
+/* 17 took a process's number out of its entry. Those of backends are below MaxBackends. */
+static inline int
+compat_proc_number(const PGPROC *proc)
+{
 #if PG_VERSION_NUM >= 170000
-#define MyProcIndex MyProcNumber
+	return GetNumberFromPGProc(proc);
 #else
-#define MyProcIndex (MyProc->pgprocno)
+	return proc->pgprocno;
 #endif
+}
+
+#define MyProcIndex compat_proc_number(MyProc)
 
 /* 17 lets a background worker connect as a role without LOGIN. */
 #if PG_VERSION_NUM >= 170000

@@ -1,6 +1,6 @@
 /*
  * complete.c
- *	  The ends of an attempt: success, failure, deadline, giving back.
+ *	  The ends of an attempt: success, failure, deadline, giving back, crash.
  *
  * All of them run in the transaction that took the task, outside the handler's
  * subtransaction, so they share its commit and use its top transaction id.
@@ -14,6 +14,7 @@
 #include "complete.h"
 #include "errors.h"
 #include "fault.h"
+#include "guc.h"
 #include "intern.h"
 #include "json.h"
 #include "retry.h"
@@ -92,4 +93,34 @@ void
 complete_give_back(Store *store, Task *task)
 {
 	task_move(store, task, TASK_READY);
+}
+
+/*
+ * The task crashed the server when it ran. That spends no attempt: the task goes
+ * back to its place, unless it has done so too often; then it is a dead letter.
+ * Returns whether it goes on.
+ */
+bool
+complete_crash(Store *store, Task *task)
+{
+	task->crashed++;
+	if (task->crashed < stent_max_crashes)
+	{
+		task->changed = true;
+		task_move(store, task, TASK_READY);
+		return true;
+	}
+	task->attempt++; /* the one that crashed last */
+	task->finished_at = clock_now();
+	task->error = json_error_parts(
+		unpack_sql_state(STENT_ERR_CRASHED),
+		task->crashed == 1 ? "the task crashed the server once"
+						   : psprintf("the task crashed the server %d times", task->crashed),
+		NULL,
+		"The server's log says what happened before each restart. When the cause is gone, "
+		"stent.replay() runs the task again.",
+		NULL, false);
+	remember_attempt(store, task, task->finished_at, task->error);
+	task_move(store, task, TASK_FAILED);
+	return false;
 }

@@ -15,6 +15,7 @@
 #define STENT_ERR_TIMED_OUT MAKE_SQLSTATE('S', 'T', '0', '0', '2')
 #define STENT_ERR_ATTEMPT_TIMEOUT MAKE_SQLSTATE('S', 'T', '0', '0', '3')
 #define STENT_ERR_CANCELLED MAKE_SQLSTATE('S', 'T', '0', '0', '4')
+#define STENT_ERR_CRASHED MAKE_SQLSTATE('S', 'T', '0', '0', '5')
 #define STENT_ERR_HANDLER_UNUSABLE MAKE_SQLSTATE('S', 'T', '0', '0', '6')
 /* a task's own error whose code a caller would take for its own, or our answer */
 #define STENT_ERR_TASK_INTERRUPTED MAKE_SQLSTATE('S', 'T', '0', '0', '7')

@@ -23,6 +23,7 @@ char *stent_databases;
 int stent_max_executors = 4;
 int stent_idle_timeout = 60000;
 int stent_max_lanes = 10000;
+int stent_max_crashes = 5;
 
 static char *clock_text;
 static char *retention_text;
@@ -165,6 +166,15 @@ guc_init(void)
 		DefineCustomIntVariable("stent.max_lanes", "Lanes remembered in shared memory.",
 								"Default 10000.", &stent_max_lanes, 10000, 100, 10000000,
 								PGC_POSTMASTER, 0, NULL, NULL, NULL);
+
+	/*
+	 * stent.max_crashes: a task that was running in a process when that process
+	 * crashed the server is run again, uncharged, until it has done so this often;
+	 * then it becomes a dead letter (ST005). 1 gives it no second chance.
+	 */
+	DefineCustomIntVariable("stent.max_crashes", "How often a task may crash the server.",
+							"Default 5.", &stent_max_crashes, 5, 1, 1000, PGC_SUSET, 0, NULL, NULL,
+							NULL);
 
 	fault_init();
 	MarkGUCPrefixReserved("stent");

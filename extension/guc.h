@@ -13,6 +13,7 @@ extern char *stent_databases;
 extern int stent_max_executors;
 extern int stent_idle_timeout; /* ms */
 extern int stent_max_lanes;
+extern int stent_max_crashes;
 extern int64 guc_retention_us(void); /* -1 = off */
 
 extern void guc_init(void);

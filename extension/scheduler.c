@@ -144,7 +144,7 @@ check_database(void)
 		CommitTransactionCommand();
 		leave(DATABASE_OTHER_VERSION, why);
 	}
-	if (identity_check(why, sizeof(why)) != IDENTITY_OURS)
+	if (identity_check(why, sizeof(why)) == IDENTITY_FOREIGN)
 	{
 		ereport(LOG, (errmsg("stent does not serve database \"%s\": %s",
 							 get_database_name(MyDatabaseId), why),
@@ -377,7 +377,6 @@ look_at_slot(bool *load, bool *recount)
 		leave(DATABASE_WANTED, "it is not to be served now");
 	if (nudged)
 	{
-		check_database();
 		board_unload();
 		*load = *recount = true;
 	}
@@ -409,6 +408,8 @@ scheduler_loop(void)
 		reap();
 		if (load || now >= backstop)
 		{
+			/* a restore may have come: its tasks are not ours to run */
+			check_database();
 			board_load();
 			backstop = now + BACKSTOP_MS * INT64CONST(1000);
 			load = false;
@@ -472,6 +473,8 @@ stent_scheduler_main(Datum arg)
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 
+	if (IsBinaryUpgrade)
+		leave(DATABASE_WANTED, "pg_upgrade is at work");
 	check_database();
 	account_for_crashes();
 	board_unload();

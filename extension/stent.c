@@ -21,6 +21,7 @@
 #include "registry.h"
 #include "run.h"
 #include "shmem.h"
+#include "state_file.h"
 #include "store.h"
 
 PG_MODULE_MAGIC;
@@ -39,6 +40,7 @@ _PG_init(void)
 	run_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
+		state_file_init();
 		shmem_init();
 		evict_init();
 		launcher_register();

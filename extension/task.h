@@ -53,6 +53,7 @@ typedef struct Task
 	char *dedup_key;
 
 	ItemPointerData tid; /* of the live row, if it has one */
+	bool changed;        /* differs from that row: giving the task back writes it */
 
 	/* of a finished task */
 	Timestamp started_at;

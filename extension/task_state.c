@@ -117,6 +117,7 @@ write_live(Store *store, Task *task, bool exists)
 		task->tid = store_update(store, table, &task->tid, values, nulls);
 	else
 		task->tid = store_insert(store, table, values, nulls);
+	task->changed = false;
 }
 
 static void
@@ -188,6 +189,8 @@ task_move(Store *store, Task *task, TaskState to)
 			if (from == TASK_RUNNING)
 			{
 				/* given back: same age, the stored row never said otherwise */
+				if (task->changed)
+					write_live(store, task, exists);
 				ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
 				break;
 			}

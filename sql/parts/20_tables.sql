@@ -225,6 +225,21 @@ CREATE TABLE stent.context (
 );
 COMMENT ON TABLE stent.context IS 'private: key-value context of executions';
 
+-- Who runs this database's tasks: the server with this system identifier, in the
+-- data directory with this mark, in the database with this oid. The name sorts
+-- before archive and so before all others: a restore (without --jobs) loads it
+-- first, and nothing runs where a dump is being loaded. database_id is an oid, but
+-- as a number: neither a dump nor pg_upgrade may translate it.
+CREATE TABLE stent.adopted (
+    system_identifier text NOT NULL,
+    mark text NOT NULL,
+    database_id bigint NOT NULL,
+    adopted_at timestamp NOT NULL,
+    CONSTRAINT adopted_pkey PRIMARY KEY (system_identifier, mark, database_id)
+);
+COMMENT ON TABLE stent.adopted IS 'private: the one server that runs the tasks of this database';
+
+SELECT pg_catalog.pg_extension_config_dump('stent.adopted', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.small_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.function', '');

@@ -13,7 +13,7 @@ DECLARE
         '_is_admin(), _state_name("char")';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text), '
-        'unregister(text), cleanup(interval)';
+        'unregister(text), cleanup(interval), adopt()';
 BEGIN
     IF role IS NULL OR kind IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'role and kind must not be null';
@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stent.grant_usage(name, text) IS
-  'grants a role what it needs: app (dispatch, run, results, own dead letters) or admin (register, all rows, cleanup). 42704 for an unknown role, 22023 for an unknown kind';
+  'grants a role what it needs: app (dispatch, run, results, own dead letters) or admin (register, all rows, cleanup, adopt). 42704 for an unknown role, 22023 for an unknown kind';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stent FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA stent FROM PUBLIC;

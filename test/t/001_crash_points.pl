@@ -140,6 +140,54 @@ for my $name (sort keys %scenarios)
 		is($node->safe_psql('postgres', $query), '', "$what: nothing lost, doubled, stuck or charged") if $crashed;
 	}
 }
+
+# Counting crashes, where the library is preloaded: a task that crashed the server
+# is in one place whatever happens to the scheduler that counts it, and is counted.
+$node->stop;
+my $careful = PostgreSQL::Test::Cluster->new('careful');
+$careful->init;
+$careful->append_conf('postgresql.conf', "restart_after_crash = on\nautovacuum = off\nshared_preload_libraries = 'stent'\nstent.databases = ''");
+$careful->start;
+$careful->safe_psql('postgres', q{
+	CREATE EXTENSION stent;
+	CREATE FUNCTION ok() RETURNS void LANGUAGE sql AS '';
+	CREATE FUNCTION account() RETURNS int LANGUAGE c AS '$libdir/stent', 'stent_fault_careful_account';
+	CREATE FUNCTION settle() RETURNS void LANGUAGE c AS '$libdir/stent', 'stent_fault_careful_settle';
+	SELECT stent.register('ok', 'ok()')});
+
+sub crashes
+{
+	my ($sql, $what) = @_;
+	my $log = -s $careful->logfile;
+
+	is($careful->psql('postgres', $sql), 2, $what);
+	$careful->wait_for_log(qr/reinitializing.*ready to accept connections/s, $log);
+}
+
+for my $max (5, 1)
+{
+	for my $point ('careful_after_take', 'before_commit', 'after_commit', $max == 1 ? ('complete_after_delete', 'complete_after_archive') : ())
+	{
+		# SET passes the commit points
+		my $nth = $point =~ /_commit$/ ? 3 : 1;
+		my $what = "crash counted, limit $max, crashed at $point";
+		my $id = $careful->safe_psql('postgres', "SELECT stent.dispatch('ok')");
+
+		crashes("SET stent.fault = 'run_before_handler:crash'; SELECT stent.run()", "$what: a task crashes");
+		crashes("SET stent.fault = '$point:crash:$nth'; SET stent.max_crashes = $max; SELECT account(); SELECT settle()", $what);
+		$passed{$point}++;
+		$careful->safe_psql('postgres', "SET stent.max_crashes = $max; SELECT account(); SELECT settle()");
+		# a crash between commit and settle counts once more
+		my $crashes = $point eq 'after_commit' ? 2 : 1;
+		is($careful->safe_psql('postgres', "SELECT t.state, t.attempt, count(*), count(r), min(COALESCE(l.crashed, d.crashed)) FROM stent.tasks t
+				LEFT JOIN stent.ready r ON r.task_id = t.id LEFT JOIN stent.task l ON l.id = t.id
+				LEFT JOIN stent.dead_letter d ON d.id = t.id WHERE t.id = $id GROUP BY 1, 2"),
+			$max == 1 ? 'failed|1|1|0|1' : "ready|0|1|1|$crashes", "$what: the task is in one place and counted");
+		is($careful->safe_psql('postgres', 'SELECT account()'), 0, "$what: nothing is left to count");
+		$careful->safe_psql('postgres', $max == 1 ? "SELECT stent.discard($id)" : 'SELECT stent.run()');
+	}
+}
+
 ok($passed{$_}, "a scenario passes fault point $_") for sort keys %points;
 
 done_testing();
