@@ -7,15 +7,16 @@
  * block marked "lock" is one critical section under stent_shared->lock.
  *
  *	  committer()   the callback of extension/announce.c: tell_board,
- *	                something_claimable, which calls slots_notice
+ *	                something_claimable
  *	  executor()    extension/executor.c, with slots_loop, slots_go_idle,
  *	                slots_woken, slots_should_leave, slots_end of extension/slots.c
  *	  scheduler()   extension/scheduler.c, with slots_take
+ *	  notice()      slots_notice of extension/slots.c
  *	  free_slot()   release of extension/slots.c
  *
  * Simplifications: work is a set, of which a batch takes some; a batch
- * aborts at most once, an executor is asked to leave at most once, a start fails at
- * most once; patience and retry delays are a timer that may fire at any time.
+ * aborts at most once, an executor is asked to leave at most once, after a batch
+ * or when idle, a start fails at most once; patience and retry delays are a timer that may fire at any time.
  *
  * Checked: no state has claimable work that has been announced while nobody
  * is going to look for it; nothing stops before all work is done; nothing goes on
@@ -26,7 +27,10 @@
  *	  RESET_LATE             an executor resets its latch before it looks at changes
  *	  SCHEDULER_RESET_LATE   the scheduler resets its latch before it looks at demand
  *	  IDLE_UNCHECKED         an executor goes idle only if changes is as it was
- *	  LEAVE_SILENTLY         who leaves with work about demands another
+ *	  LEAVE_SILENTLY         who leaves with work about gives notice of it
+ *	  LEAVE_UNCHECKED        also who found none, but was made busy while it was going
+ *	  LEAVE_TO_SCHEDULER     to an idle executor, if there is one: the slot may go to
+ *	                         another role, and then the scheduler can do nothing
  *	  TIMEOUT_UNCHECKED      after its time an executor looks whether it was made busy
  *	  START_FAILS_SILENTLY   a start that failed leaves the demand
  *	  FREE_SILENTLY          who gives a slot back tells the scheduler that waits for one
@@ -65,10 +69,9 @@ inline free_slot()
 #endif
 }
 
-/* Called under the lock: work became claimable. */
+/* Under the lock: somebody should look for work. */
 inline notice()
 {
-	changes++;
 	if
 	:: state[0] == idle -> state[0] = busy; latch[0] = true
 	:: state[1] == idle -> state[1] = busy; latch[1] = true
@@ -80,11 +83,11 @@ inline notice()
 proctype committer(byte work)
 {
 #ifdef NOTICE_EARLY
-	atomic { notice(); announced = announced | work };
+	atomic { changes++; notice(); announced = announced | work };
 	visible = visible | work
 #else
 	visible = visible | work;
-	atomic { notice(); announced = announced | work } /* lock */
+	atomic { changes++; notice(); announced = announced | work } /* lock */
 #endif
 }
 
@@ -102,7 +105,7 @@ end:
 			state[me] = free;
 			used--;
 #ifndef START_FAILS_SILENTLY
-			demand = true;
+			notice();
 			timer = true
 #endif
 		};
@@ -130,7 +133,7 @@ loop:
 	:: mine && may_abort -> /* the batch fails: what it had is claimable again */
 		may_abort = false;
 		atomic { held = held & ~mine; announced = announced & ~mine };
-		atomic { notice(); announced = announced | mine }; /* lock */
+		atomic { changes++; notice(); announced = announced | mine }; /* lock */
 	:: mine ->
 		atomic { visible = visible & ~mine; held = held & ~mine; done = done | mine }
 	:: !mine
@@ -171,6 +174,7 @@ loop:
 		:: !(timed_out && state[me] == idle) -> timed_out = false; goto loop
 		:: timed_out && state[me] == idle
 #endif
+		:: state[me] == idle && may_leave -> may_leave = false; timed_out = false; goto leave
 		fi;
 		timed_out = false;
 		state[me] = free;
@@ -181,17 +185,30 @@ loop:
 	};
 
 leave:
+	skip; /* somebody may still make it busy */
 	atomic { /* lock: slots_end */
-#ifndef LEAVE_SILENTLY
-		if
-		:: found || changes != seen -> demand = true; scheduler_latch = true
-		:: else
-		fi;
-#endif
-		found = false;
-		seen = 0;
 		state[me] = free;
 		latch[me] = false;
+		if
+#ifdef LEAVE_SILENTLY
+		:: true
+#else
+#ifdef LEAVE_UNCHECKED
+		:: !found
+		:: found ->
+#else
+		:: !found && changes == seen
+		:: found || changes != seen ->
+#endif
+#ifdef LEAVE_TO_SCHEDULER
+			demand = true; scheduler_latch = true
+#else
+			notice()
+#endif
+#endif
+		fi;
+		found = false;
+		seen = 0;
 		free_slot();
 		goto end
 	}
