@@ -241,6 +241,10 @@ announce_own(Oid role, BoardLook **looks, int n)
 static void
 wake(int proc)
 {
+	/* each executor once, as it is idle no more, and a few others */
+	for (int i = 0; i < n_latches; i++)
+		if (latches[i] == proc)
+			return;
 	if (proc >= 0 && n_latches < (int) lengthof(latches))
 		latches[n_latches++] = proc;
 }

@@ -35,7 +35,6 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -69,7 +68,6 @@ static bool timer_armed; /* from arming until the handler's end is known */
 
 /* Somebody who cancels the task wants its handler interrupted. */
 static volatile sig_atomic_t interrupt_wanted;
-static volatile uint32 interrupts_seen;
 static bool interruptible; /* from the handler's begin until its end is known */
 
 /* This session runs nothing but tasks, so what they leave in it can be cleared. */
@@ -88,28 +86,29 @@ constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
 	constraints_known = false;
 }
 
+/* End the handler as a cancellation would. */
+static void
+interrupt_task(void)
+{
+	interrupt_wanted = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+}
+
 /*
- * Somebody interrupts a task, or the session. What was meant for a task that has
- * ended since is ignored.
+ * Somebody interrupts a task. What was meant for one that has ended is ignored.
+ * A signal of its own, for SIGINT is the session's user's.
  */
 static void
 interrupt_handler(SIGNAL_ARGS)
 {
 	int save_errno = errno;
 	StentProc *proc = shmem_proc(MyProcIndex);
-	uint32 count = pg_atomic_read_u32(&proc->interrupt_count);
+	uint64 running = pg_atomic_read_u64(&proc->task_id);
 
-	if (count == interrupts_seen)
+	if (running != NO_ID && pg_atomic_read_u64(&proc->interrupt_task) == running)
 	{
-		StatementCancelHandler(postgres_signal_arg);
-		return;
-	}
-	interrupts_seen = count;
-	if (pg_atomic_read_u64(&proc->interrupt_task) == pg_atomic_read_u64(&proc->task_id))
-	{
-		interrupt_wanted = true;
-		InterruptPending = true;
-		QueryCancelPending = true;
+		interrupt_task();
 		SetLatch(MyLatch);
 	}
 	errno = save_errno;
@@ -127,8 +126,7 @@ begin_task(const Task *task)
 		return;
 	if (!handler_installed)
 	{
-		interrupts_seen = pg_atomic_read_u32(&proc->interrupt_count);
-		pqsignal(SIGINT, interrupt_handler);
+		pqsignal(SIGUSR2, interrupt_handler);
 		handler_installed = true;
 	}
 	state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
@@ -142,6 +140,9 @@ begin_task(const Task *task)
 	interruptible = true;
 	pg_atomic_write_u64(&proc->task_id, (uint64) task->id);
 	pg_atomic_fetch_add_u32(&stent_shared->running, 1);
+	/* who began to cancel it before it could be seen here has sent no signal */
+	if (shmem_being_cancelled(MyDatabaseId, task->id))
+		interrupt_task();
 }
 
 /* After this nobody interrupts the task, and no cancellation meant for it is pending. */

@@ -74,7 +74,6 @@ lay_out(void)
 		pg_atomic_init_u64(&shared->procs[i].waits_for, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].cancels, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].interrupt_task, NO_ID);
-		pg_atomic_init_u32(&shared->procs[i].interrupt_count, 0);
 	}
 }
 

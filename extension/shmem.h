@@ -54,12 +54,11 @@ typedef struct StentProc
 	pg_atomic_uint64 cancels;
 
 	/*
-	 * Somebody wants the handler of this task interrupted (atomic): they set
-	 * interrupt_task, raise interrupt_count and send SIGINT. A signal that arrives
-	 * when another task runs is ignored.
+	 * Somebody wants the handler of this task interrupted: under the lock they see
+	 * that it runs, set this and send SIGUSR2. A signal that arrives when another
+	 * task runs is ignored.
 	 */
 	pg_atomic_uint64 interrupt_task;
-	pg_atomic_uint32 interrupt_count;
 } StentProc;
 
 typedef enum ExecutorState
@@ -79,6 +78,7 @@ typedef struct ExecutorSlot
 	Oid role;
 	int proc; /* its number, once it runs; -1 before */
 	int pid;
+	uint64 seen;       /* changes of the role when it last looked for work */
 	bool leave;        /* it is asked to go, after its batch */
 	TimestampTz since; /* of the state */
 	TimestampTz begun; /* when it was asked for */
@@ -136,19 +136,23 @@ typedef struct StentShared
 	int launcher; /* backend number, -1: none */
 	int launcher_pid;
 	int n_procs;
-	pg_atomic_uint32 running;    /* an upper bound of procs with a task_id is n_procs;
-								* these three are exact counts, so that readers can stop */
-	pg_atomic_uint32 waiting;    /* procs with waits_for */
-	pg_atomic_uint32 cancelling; /* procs with cancels */
-	int careful;                 /* proc that runs a task which crashed a server before, -1: none */
-	bool careful_wanted;         /* somebody passed over such a task meanwhile */
-	int yield_wanted;            /* so many executors shall leave to make room for other roles */
-	uint64 epoch_base;           /* above the epoch of every bucket that was removed */
-	TimestampTz exhausted_at;    /* since when no background worker could be had; 0: not */
-	uint64 cold_starts;          /* executors started */
-	uint64 wakeups;              /* latches set for executors and waiters */
-	Oid counting;                /* database whose entries are being counted, one at a time */
-	int n_count_log;             /* -1: there were too many */
+	/*
+	 * So many procs have a task_id, waits_for, cancels (atomic). They rise after it is
+	 * set and before its owner looks at anything; 0 tells a reader that there are
+	 * none, no other number tells it where to stop.
+	 */
+	pg_atomic_uint32 running;
+	pg_atomic_uint32 waiting;
+	pg_atomic_uint32 cancelling;
+	int careful;              /* proc that runs a task which crashed a server before, -1: none */
+	bool careful_wanted;      /* somebody passed over such a task meanwhile */
+	int yield_wanted;         /* so many executors shall leave to make room for other roles */
+	uint64 epoch_base;        /* above the epoch of every bucket that was removed */
+	TimestampTz exhausted_at; /* since when no background worker could be had; 0: not */
+	uint64 cold_starts;       /* executors started */
+	uint64 wakeups;           /* latches set for executors and waiters */
+	Oid counting;             /* database whose entries are being counted, one at a time */
+	int n_count_log;          /* -1: there were too many */
 	CountLog count_log[COUNT_LOG];
 	DatabaseSlot databases[MAX_DATABASES];
 	ExecutorSlot executors[MAX_EXECUTORS];

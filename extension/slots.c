@@ -179,7 +179,10 @@ slots_take(Oid database, Oid role, uint32 *generation)
 		if (first->key.database != database && other != NULL)
 			wake = other->scheduler;
 		if (slots_used() >= stent_max_executors)
-			(void) make_room(first->key.database, first->key.role, n_waiting);
+		{
+			shmem_set_latch(wake);
+			wake = make_room(first->key.database, first->key.role, n_waiting);
+		}
 	}
 	else if (slots_used() < stent_max_executors)
 	{
@@ -200,6 +203,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 		slot->pid = 0;
 		slot->leave = false;
 		slot->begun = now;
+		slot->seen = entry->changes;
 		set_state(slot, EXECUTOR_STARTING);
 		*generation = slot->generation;
 		entry->executors++;
@@ -212,15 +216,39 @@ slots_take(Oid database, Oid role, uint32 *generation)
 	return taken;
 }
 
-/* Give a slot back; under the lock. Wakes who may start the next executor. */
+/* A slot is free: wake all who may want it. */
+static void
+wake_those_in_want(void)
+{
+	HASH_SEQ_STATUS status;
+	BoardRole *role;
+	Oid last = InvalidOid;
+
+	board_scan_begin(&status);
+	while ((role = hash_seq_search(&status)) != NULL)
+	{
+		DatabaseSlot *database;
+
+		if (!(role->demand || role->help) || role->key.database == last)
+			continue;
+		last = role->key.database;
+		database = shmem_database(last, false);
+		if (database != NULL)
+			shmem_set_latch(database->scheduler);
+	}
+}
+
+/*
+ * Give a slot back; under the lock. Work that is left, or came since the executor
+ * last looked, is noticed by another one of the role, or by the scheduler.
+ */
 static void
 release(ExecutorSlot *slot, bool failed, bool work_left, const char *problem)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	BoardRole *role = board_role(slot->database, slot->role, false);
 	DatabaseSlot *database = shmem_database(slot->database, false);
-	BoardRole *next;
-	int n_waiting;
+	uint64 seen = slot->seen;
 
 	if (role != NULL)
 	{
@@ -235,25 +263,17 @@ release(ExecutorSlot *slot, bool failed, bool work_left, const char *problem)
 			if (problem != NULL)
 				strlcpy(role->problem, problem, sizeof(role->problem));
 		}
-		if (work_left && !role->demand)
-		{
-			role->demand = true;
-			role->demand_since = now;
-		}
 	}
 	slot->proc = -1;
 	slot->pid = 0;
 	slot->leave = false;
 	set_state(slot, EXECUTOR_FREE);
+	if (role != NULL && database != NULL && (work_left || role->changes != seen))
+		shmem_set_latch(slots_notice(database, role));
+	/* its own may have something else to do, such as to go */
 	if (database != NULL)
 		shmem_set_latch(database->scheduler);
-	next = longest_waiting(now, &n_waiting);
-	if (next != NULL && next->key.database != slot->database)
-	{
-		database = shmem_database(next->key.database, false);
-		if (database != NULL)
-			shmem_set_latch(database->scheduler);
-	}
+	wake_those_in_want();
 }
 
 /* The process of a slot never came to life. */
@@ -313,6 +333,7 @@ slots_loop(int slot)
 		changes = role->changes;
 		role->demand = false;
 	}
+	entry->seen = changes;
 	LWLockRelease(stent_shared->lock);
 	return changes;
 }
