@@ -129,7 +129,6 @@ begin_task(const Task *task)
 		pqsignal(SIGUSR2, interrupt_handler);
 		handler_installed = true;
 	}
-	state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
 	proc->executor = own_session;
 	proc->execution_id = task->execution_id;
 	proc->function_id = task->function_id;

@@ -44,6 +44,7 @@
 #include "run.h"
 #include "shmem.h"
 #include "slots.h"
+#include "state_file.h"
 
 /* How long this session's attempts at a function took. */
 typedef struct FunctionTime
@@ -196,6 +197,8 @@ run_task(Batch *batch, Task *task)
 
 	task->started_at = clock_now();
 	begin = elapsed_us(batch);
+	if (stent_shared != NULL)
+		state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
 	STENT_FAULT("run_before_handler");
 	attempt_run(store, task, &attempt);
 	STENT_FAULT("run_after_handler");
@@ -402,6 +405,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 	Batch batch = {0};
 	MemoryContext outer = CurrentMemoryContext;
 
+	(void) shmem_my_proc();
 	function_caches_quiet();
 	INSTR_TIME_SET_CURRENT(batch.started);
 
