@@ -15,6 +15,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -29,6 +30,7 @@
 #include "compat.h"
 #include "fault.h"
 #include "guc.h"
+#include "shmem.h"
 
 /* Values larger than this are stored once and referenced. */
 #define PAYLOAD_INLINE_LIMIT 1000
@@ -42,6 +44,7 @@ static uint64 leaf_generation;
 static int64 ahead_checked_day = -1; /* tomorrow's partition was seen on this day */
 static uint64 ahead_generation;
 static Timestamp next_drop = DT_NOBEGIN;
+static Timestamp next_fold = DT_NOBEGIN;
 static Timestamp next_try = DT_NOBEGIN; /* to make partitions, after a failure */
 
 static void
@@ -193,6 +196,33 @@ earlier(Timestamp moment, Timestamp next)
 	return moment < next && moment >= next - HOUSEKEEPING_INTERVAL;
 }
 
+/* Whether a scheduler serves this database. */
+static bool
+is_served(void)
+{
+	DatabaseSlot *slot;
+	bool served;
+
+	if (stent_shared == NULL)
+		return false;
+	LWLockAcquire(stent_shared->lock, LW_SHARED);
+	slot = shmem_database(MyDatabaseId, false);
+	served = slot != NULL && slot->scheduler >= 0;
+	LWLockRelease(stent_shared->lock);
+	return served;
+}
+
+/* Fold the totals where no scheduler does. */
+static void
+fold_tallies(Timestamp moment)
+{
+	if (earlier(moment, next_fold) || is_served() || IsolationUsesXactSnapshot() ||
+		!store_has_relation("tally"))
+		return;
+	next_fold = moment + HOUSEKEEPING_INTERVAL;
+	(void) housekeep("SELECT stent._fold_tallies()", 0, NULL, NULL);
+}
+
 /*
  * At the end of a batch: make partitions ahead, and, when there was nothing to
  * run, drop one that is past retention. Waits for nobody but, 100 ms at
@@ -206,6 +236,8 @@ archive_housekeeping(Timestamp moment, bool may_drop)
 	Oid types[1] = {TIMESTAMPOID};
 	Datum values[1];
 
+	if (may_drop)
+		fold_tallies(moment);
 	if (!drop && (ahead || earlier(moment, next_try)))
 		return;
 	(void) store_owner();

@@ -18,6 +18,7 @@
 #include "intern.h"
 #include "json.h"
 #include "retry.h"
+#include "tally.h"
 
 /* The handler returned: archive the task with its result. */
 void
@@ -64,6 +65,8 @@ complete_failure(Store *store, Task *task, ErrorData *error, bool final)
 	if (retryable && task->attempt < policy->max_attempts)
 	{
 		task->due_at = now + retry_delay_us(policy, task->attempt);
+		tally_note(task->lane_id, TALLY_RETRIED,
+				   task->started_at == NO_TIME ? 0 : now - task->started_at);
 		task_move(store, task, TASK_SCHEDULED);
 		return;
 	}

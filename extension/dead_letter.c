@@ -30,6 +30,7 @@
 #include "intern.h"
 #include "outcome.h"
 #include "registry.h"
+#include "tally.h"
 #include "task.h"
 
 /* A dead letter the caller may act on, or NULL. */
@@ -58,6 +59,7 @@ take_dead_letter(Store *store, Task *task)
 {
 	if (store_delete(store_table(store, STORE_DEAD_LETTER), &task->tid, true) != TM_Ok)
 		return false;
+	tally_dead_letter(task->lane_id, -1);
 	STENT_FAULT("dead_letter_after_take");
 	return true;
 }
@@ -98,7 +100,7 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 		task->lane_id = lane_intern(store, lane->role, lane->function_id, queue, lane->tags);
 	if (task->deadline != NO_TIME)
 		task->deadline += now - task->finished_at; /* being dead takes no time */
-	task->due_at = NO_TIME;
+	task->due_at = now;                            /* since then it is ready again */
 	task->replays++;
 	if (reset_retries)
 		task->attempt = task->lost = task->crashed = 0;

@@ -23,6 +23,7 @@
 #include "shmem.h"
 #include "state_file.h"
 #include "store.h"
+#include "tally.h"
 
 PG_MODULE_MAGIC;
 
@@ -38,6 +39,7 @@ _PG_init(void)
 	archive_init();
 	announce_init();
 	run_init();
+	tally_init(); /* so that its callback comes before those of the others */
 	if (process_shared_preload_libraries_in_progress)
 	{
 		state_file_init();

@@ -35,8 +35,9 @@
 #include "store.h"
 
 static const char *const table_names[STORE_TABLES] = {
-	"task",    "ready", "due",         "payload", "function", "lane",         "retry_policy",
-	"attempt", "dedup", "dead_letter", "counter", "context",  "archive_kept", NULL};
+	"task",    "ready",        "due",          "payload", "function",
+	"lane",    "retry_policy", "attempt",      "dedup",   "dead_letter",
+	"counter", "context",      "archive_kept", "tally",   NULL};
 
 static Oid table_oids[STORE_TABLES];
 static Oid schema_oid;
@@ -102,6 +103,13 @@ store_relation_oid(const char *name)
 	return get_relname_relid(name, schema_oid);
 }
 
+/* Whether there is such a relation; the extension need not be installed. */
+bool
+store_has_relation(const char *name)
+{
+	return OidIsValid(get_namespace_oid("stent", true)) && OidIsValid(store_relation_oid(name));
+}
+
 static Oid
 require_relation(const char *name)
 {
@@ -164,24 +172,52 @@ store_next_small_id(void)
 	return (int32) nextval_internal(small_sequence_oid, false);
 }
 
-/* Open the store for a command that writes. */
-Store *
-store_open(const char *command)
+static Store *
+make_store(void)
 {
-	Store *store;
 	MemoryContext cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "stent store", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	Store *store = palloc0_object(Store);
 
-	/* direct access bypasses the executor's own checks */
-	PreventCommandIfReadOnly(command);
-	PreventCommandDuringRecovery(command);
-	old = MemoryContextSwitchTo(cxt);
-	store = palloc0_object(Store);
 	store->cxt = cxt;
 	store->estate = CreateExecutorState();
 	MemoryContextSwitchTo(old);
 	return store;
+}
+
+/* Open the store for a command that writes. */
+Store *
+store_open(const char *command)
+{
+	/* direct access bypasses the executor's own checks */
+	PreventCommandIfReadOnly(command);
+	PreventCommandDuringRecovery(command);
+	return make_store();
+}
+
+/* Open the store for one that only reads, on a standby as well. */
+Store *
+store_open_to_read(void)
+{
+	Store *store = make_store();
+
+	store->read_only = true;
+	return store;
+}
+
+/* What reading needs: the table and its primary key. */
+static void
+table_open_to_read(StoreRel *table, Oid oid)
+{
+	Oid pkey;
+
+	table->rel = table_open(oid, AccessShareLock);
+	pkey = RelationGetPrimaryKeyIndex(table->rel);
+	if (!OidIsValid(pkey))
+		elog(ERROR, "relation \"%s\" has no primary key", RelationGetRelationName(table->rel));
+	table->pkey = index_open(pkey, AccessShareLock);
+	table->out = table_slot_create(table->rel, NULL);
 }
 
 static void
@@ -190,6 +226,12 @@ table_open_parts(Store *store, StoreRel *table, Oid oid)
 	MemoryContext old = MemoryContextSwitchTo(store->cxt);
 
 	table->cxt = store->cxt;
+	if (store->read_only)
+	{
+		table_open_to_read(table, oid);
+		MemoryContextSwitchTo(old);
+		return;
+	}
 	table->rel = table_open(oid, RowExclusiveLock);
 	table->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->rri, table->rel, 0, NULL, 0);
@@ -211,9 +253,14 @@ table_close_parts(StoreRel *table)
 		return;
 	if (table->scan != NULL)
 		index_endscan(table->scan);
-	ExecDropSingleTupleTableSlot(table->in);
 	ExecDropSingleTupleTableSlot(table->out);
-	ExecCloseIndices(table->rri);
+	if (table->rri == NULL)
+		index_close(table->pkey, NoLock);
+	else
+	{
+		ExecDropSingleTupleTableSlot(table->in);
+		ExecCloseIndices(table->rri);
+	}
 	table_close(table->rel, NoLock);
 	memset(table, 0, sizeof(*table));
 }

@@ -40,6 +40,7 @@ typedef enum StoreTable
 	STORE_COUNTER,
 	STORE_CONTEXT,
 	STORE_ARCHIVE_KEPT,
+	STORE_TALLY,
 	STORE_ARCHIVE_LEAF, /* the partition that takes what finishes now */
 	STORE_TABLES
 } StoreTable;
@@ -119,6 +120,21 @@ enum DueColumn
 	DUE_COLUMNS = DUE_BUCKET
 };
 
+enum TallyColumn
+{
+	TALLY_COLUMN_ID = 1,
+	TALLY_COLUMN_LANE_ID,
+	TALLY_COLUMN_COMPLETED, /* from here on in the order of TallyKind */
+	TALLY_COLUMN_FAILED,
+	TALLY_COLUMN_TIMED_OUT,
+	TALLY_COLUMN_CANCELLED,
+	TALLY_COLUMN_RETRIED,
+	TALLY_COLUMN_DEAD,
+	TALLY_COLUMN_RUN_US,
+	TALLY_COLUMN_LAST_AT,
+	TALLY_COLUMNS = TALLY_COLUMN_LAST_AT
+};
+
 /* One open table with what inserting into it and searching its key need. */
 typedef struct StoreRel
 {
@@ -138,10 +154,12 @@ typedef struct Store
 	MemoryContext cxt;
 	EState *estate;
 	StoreRel table[STORE_TABLES];
-	Oid leaf; /* relation open as STORE_ARCHIVE_LEAF */
+	Oid leaf;       /* relation open as STORE_ARCHIVE_LEAF */
+	bool read_only; /* nothing is to be written, perhaps nothing can be */
 } Store;
 
 extern Store *store_open(const char *command);
+extern Store *store_open_to_read(void);
 extern void store_close(Store *store);
 extern StoreRel *store_table(Store *store, StoreTable which);
 extern StoreRel *store_leaf(Store *store, Oid leaf);
@@ -158,6 +176,7 @@ extern void store_delete_found(StoreRel *table);
 extern Oid store_oid(StoreTable which);
 extern Oid store_index_oid(const char *name);
 extern Oid store_relation_oid(const char *name);
+extern bool store_has_relation(const char *name);
 extern Oid store_owner(void);
 extern bool store_is_ours(Oid relid);
 extern int64 store_next_id(void);

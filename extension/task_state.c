@@ -23,6 +23,7 @@
 #include "fault.h"
 #include "intern.h"
 #include "ready.h"
+#include "tally.h"
 #include "task.h"
 
 static const struct
@@ -154,10 +155,37 @@ erase_live(Store *store, const Task *task)
 		release_dedup_key(store, task, lane_get(store, task->lane_id)->role);
 }
 
+/* Count it. Only handlers that came to their own end tell how long they take. */
+static void
+tally(const Task *task)
+{
+	int64 run_us = task->started_at == NO_TIME ? 0 : task->finished_at - task->started_at;
+
+	switch (task->state)
+	{
+		case TASK_COMPLETED:
+			tally_note(task->lane_id, TALLY_COMPLETED, run_us);
+			break;
+		case TASK_FAILED:
+			tally_note(task->lane_id, TALLY_FAILED, run_us);
+			tally_dead_letter(task->lane_id, 1);
+			break;
+		case TASK_TIMED_OUT:
+			tally_note(task->lane_id, TALLY_TIMED_OUT, 0);
+			break;
+		case TASK_CANCELLED:
+			tally_note(task->lane_id, TALLY_CANCELLED, 0);
+			break;
+		default:
+			elog(ERROR, "task " INT64_FORMAT " has not ended", task->id);
+	}
+}
+
 static void
 finish(Store *store, Task *task)
 {
 	erase_live(store, task);
+	tally(task);
 	announce_finished(task->id);
 	STENT_FAULT("complete_after_delete");
 	payload_place(store, &task->result, &task->result_ref);

@@ -240,6 +240,26 @@ CREATE TABLE stent.adopted (
 COMMENT ON TABLE stent.adopted IS 'private: the one server that runs the tasks of this database';
 
 SELECT pg_catalog.pg_extension_config_dump('stent.adopted', '');
+-- How many tasks of a lane ended, and how: rows that each commit appends, folded
+-- into one a lane now and then; the sum counts. Totals count events: a dead letter
+-- that is replayed and fails again has failed twice. dead is the change of the number
+-- of dead letters. run_us is the time of handlers that came to their own end, well
+-- or not. last_at is null where nothing ended.
+CREATE TABLE stent.tally (
+    id bigint NOT NULL,
+    lane_id integer NOT NULL,
+    completed bigint NOT NULL,
+    failed bigint NOT NULL,
+    timed_out bigint NOT NULL,
+    cancelled bigint NOT NULL,
+    retried bigint NOT NULL,
+    dead bigint NOT NULL,
+    run_us bigint NOT NULL,
+    last_at timestamp,
+    CONSTRAINT tally_pkey PRIMARY KEY (id)
+);
+COMMENT ON TABLE stent.tally IS 'private: totals of finished tasks by lane, to be summed';
+
 SELECT pg_catalog.pg_extension_config_dump('stent.id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.small_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.function', '');
@@ -257,6 +277,7 @@ SELECT pg_catalog.pg_extension_config_dump('stent.dedup', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.step', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.counter', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.context', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.tally', '');
 
 -- Hot tables turn over completely: vacuum them by count, not by share.
 ALTER TABLE stent.task SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
@@ -265,3 +286,5 @@ ALTER TABLE stent.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacu
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 ALTER TABLE stent.due SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+ALTER TABLE stent.tally SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0);

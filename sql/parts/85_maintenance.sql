@@ -144,3 +144,21 @@ END
 $$;
 COMMENT ON FUNCTION stent.cleanup(interval) IS
   'removes finished tasks older than older_than (default: stent.retention) and returns how many; live executions and dead letters stay. 22023 for a negative age';
+
+-- One row a lane in place of many. Rows that another fold holds are left to it; what
+-- a reader sees is the one or the other, so sums do not change.
+CREATE FUNCTION stent._fold_tallies() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+WITH mine AS MATERIALIZED (
+    SELECT t.id FROM stent.tally t
+    WHERE t.lane_id IN (SELECT m.lane_id FROM stent.tally m GROUP BY m.lane_id HAVING count(*) > 1)
+    FOR UPDATE SKIP LOCKED),
+gone AS (
+    DELETE FROM stent.tally t USING mine WHERE t.id = mine.id
+    RETURNING t.lane_id, t.completed, t.failed, t.timed_out, t.cancelled, t.retried, t.dead, t.run_us, t.last_at)
+INSERT INTO stent.tally (id, lane_id, completed, failed, timed_out, cancelled, retried, dead, run_us, last_at)
+SELECT nextval('stent.id_seq'), g.lane_id, sum(g.completed), sum(g.failed), sum(g.timed_out), sum(g.cancelled),
+       sum(g.retried), sum(g.dead), sum(g.run_us), max(g.last_at)
+FROM gone g GROUP BY g.lane_id
+$$;
+COMMENT ON FUNCTION stent._fold_tallies() IS 'private: makes one row a lane of the totals';
