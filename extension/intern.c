@@ -279,11 +279,11 @@ lane_intern(Store *store, const char *role, int32 function_id, const char *queue
 }
 
 /*
- * The lane of an id that a row refers to. Valid until the next abort of a
- * transaction or subtransaction.
+ * The lane of this id, or NULL if it is not, or not yet, there. Valid until the next
+ * abort of a transaction or subtransaction.
  */
 const Lane *
-lane_get(Store *store, int32 id)
+lane_find(Store *store, int32 id)
 {
 	Lane *entry;
 	StoreRel *table;
@@ -299,7 +299,7 @@ lane_get(Store *store, int32 id)
 	table = store_table(store, STORE_LANE);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
 	if (!store_find(table, SnapshotSelf, &key, 1))
-		elog(ERROR, "lane %d does not exist", id);
+		return NULL;
 	lane.function_id = DatumGetInt32(slot_getattr(table->out, LANE_FUNCTION_ID, &isnull));
 	strlcpy(lane.role, slot_text(table->out, LANE_ROLE), NAMEDATALEN);
 	lane.queue = slot_text(table->out, LANE_QUEUE);
@@ -309,6 +309,17 @@ lane_get(Store *store, int32 id)
 		unsure = true;
 	ExecClearTuple(table->out);
 	return hash_search(lanes, &id, HASH_FIND, NULL);
+}
+
+/* The lane of an id that a row refers to. */
+const Lane *
+lane_get(Store *store, int32 id)
+{
+	const Lane *lane = lane_find(store, id);
+
+	if (lane == NULL)
+		elog(ERROR, "lane %d does not exist", id);
+	return lane;
 }
 
 /* The role that has the lane's name now; InvalidOid if there is none. */

@@ -26,6 +26,7 @@ typedef struct Lane
 
 extern int32 lane_intern(Store *store, const char *role, int32 function_id, const char *queue,
 						 ArrayType *tags);
+extern const Lane *lane_find(Store *store, int32 id);
 extern const Lane *lane_get(Store *store, int32 id);
 extern Oid lane_role(const Lane *lane);
 extern int32 policy_intern(Store *store, Jsonb *policy);

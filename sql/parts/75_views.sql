@@ -14,6 +14,11 @@ RETURN CASE state
     WHEN 'f' THEN 'failed' WHEN 't' THEN 'timed_out' WHEN 'x' THEN 'cancelled' END;
 COMMENT ON FUNCTION stent._state_name("char") IS 'private: name of a stored state';
 
+CREATE FUNCTION stent._is_running(task_id bigint) RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_is_running';
+COMMENT ON FUNCTION stent._is_running(bigint) IS
+  'private: whether a session runs the handler of this task now, as far as the caller may know; false without preload';
+
 CREATE VIEW stent.functions WITH (security_barrier) AS
 SELECT f.name,
        f.handler,
@@ -36,7 +41,8 @@ SELECT t.id,
        t.execution_id,
        f.name AS function,
        l.queue,
-       stent._state_name(t.state) AS state,
+       CASE WHEN t.state = 'r' AND stent._is_running(t.id) THEN 'running'
+            ELSE stent._state_name(t.state) END AS state,
        t.priority::integer AS priority,
        l.tags,
        l.role,
@@ -87,7 +93,7 @@ JOIN stent.retry_policy p ON p.id = t.policy_id
 WHERE l.role = current_user OR (SELECT stent._is_admin());
 COMMENT ON VIEW stent.tasks IS
   'all tasks, live and finished, until retention drops them; error is the latest attempt''s while a task is to be retried';
-COMMENT ON COLUMN stent.tasks.due_at IS 'when a scheduled or retried task becomes ready; NULL if it was ready at once';
+COMMENT ON COLUMN stent.tasks.due_at IS 'when a scheduled or retried task becomes ready, or a replayed one became so; NULL if it was ready at once';
 COMMENT ON COLUMN stent.tasks.attempt IS 'attempts finished, or begun where the task has ended';
 
 CREATE VIEW stent.executions WITH (security_barrier) AS

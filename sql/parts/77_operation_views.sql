@@ -1,0 +1,121 @@
+-- What happens now, and how much of it. The functions show a caller what the views
+-- show it: they are called with its rights.
+
+CREATE FUNCTION stent._running(
+    OUT task_id bigint, OUT execution_id bigint, OUT pid integer, OUT started_at timestamp,
+    OUT attempt integer, OUT executor boolean, OUT lane_id integer, OUT function_id integer)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
+COMMENT ON FUNCTION stent._running() IS 'private: tasks whose handlers run now, from shared memory';
+
+CREATE FUNCTION stent._board(
+    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_board';
+COMMENT ON FUNCTION stent._board() IS
+  'private: how many tasks wait, by lane and priority; a row without lane: there may be more';
+
+CREATE FUNCTION stent._oldest_ready(
+    OUT lane_id integer, OUT function_id integer, OUT task_id bigint, OUT ready_at timestamp, OUT external boolean)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_oldest_ready';
+COMMENT ON FUNCTION stent._oldest_ready() IS 'private: the oldest claimable task of each lane and priority';
+
+CREATE VIEW stent.running WITH (security_barrier) AS
+SELECT r.task_id AS id,
+       r.execution_id,
+       f.name AS function,
+       l.queue,
+       'running'::text AS state,
+       l.role,
+       r.pid,
+       r.attempt,
+       r.started_at,
+       stent.now() - r.started_at AS running_for,
+       r.executor,
+       t.timeout,
+       t.deadline
+FROM stent._running() r
+JOIN stent.lane l ON l.id = r.lane_id
+JOIN stent.function f ON f.id = r.function_id
+LEFT JOIN stent.task t ON t.id = r.task_id
+WHERE l.role = current_user OR (SELECT stent._is_admin());
+COMMENT ON VIEW stent.running IS
+  'tasks whose handlers run at this moment, if the library is preloaded; pid is that of pg_stat_activity';
+COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session that called stent.run()';
+
+CREATE VIEW stent._lanes WITH (security_barrier) AS
+WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.exact FROM stent._board() b)
+SELECT l.id,
+       f.name AS function,
+       l.role,
+       l.queue,
+       f.registered,
+       greatest(COALESCE(b.ready, 0) - COALESCE(r.running, 0), 0) AS ready,
+       COALESCE(b.scheduled, 0) AS scheduled,
+       COALESCE(r.running, 0) AS running,
+       COALESCE(t.completed, 0) AS completed,
+       COALESCE(t.failed, 0) AS failed,
+       COALESCE(t.timed_out, 0) AS timed_out,
+       COALESCE(t.cancelled, 0) AS cancelled,
+       COALESCE(t.retried, 0) AS retried,
+       COALESCE(t.dead, 0) AS dead,
+       COALESCE(t.run_us, 0) AS run_us,
+       t.last_at,
+       COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact
+FROM stent.lane l
+JOIN stent.function f ON f.id = l.function_id
+LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, bool_and(b.exact) AS exact
+           FROM board b GROUP BY b.lane_id) b ON b.lane_id = l.id
+LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running() r GROUP BY r.lane_id) r ON r.lane_id = l.id
+LEFT JOIN (SELECT t.lane_id, sum(t.completed) AS completed, sum(t.failed) AS failed, sum(t.timed_out) AS timed_out,
+                  sum(t.cancelled) AS cancelled, sum(t.retried) AS retried, sum(t.dead) AS dead,
+                  sum(t.run_us) AS run_us, max(t.last_at) AS last_at
+           FROM stent.tally t GROUP BY t.lane_id) t ON t.lane_id = l.id
+WHERE l.role = current_user OR (SELECT stent._is_admin());
+COMMENT ON VIEW stent._lanes IS 'private: the counts of each lane the caller may see';
+
+CREATE VIEW stent.queues WITH (security_barrier) AS
+SELECT l.queue,
+       sum(l.ready)::bigint AS ready,
+       sum(l.scheduled)::bigint AS scheduled,
+       sum(l.running)::bigint AS running,
+       sum(l.dead)::bigint AS dead,
+       min(o.ready_at) AS oldest_ready_at,
+       greatest(stent.now() - min(o.ready_at), interval '0') AS oldest_age,
+       bool_and(l.exact) AS exact
+FROM stent._lanes l
+LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o
+       ON o.lane_id = l.id
+GROUP BY l.queue
+HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.running + l.dead) > 0;
+COMMENT ON VIEW stent.queues IS
+  'what waits and runs in each queue; counts of what is committed, exact unless the column says otherwise';
+COMMENT ON COLUMN stent.queues.dead IS 'dead letters';
+COMMENT ON COLUMN stent.queues.oldest_ready_at IS 'since when the oldest task that nobody has taken is ready';
+COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready and scheduled ones';
+
+CREATE VIEW stent.stats WITH (security_barrier) AS
+SELECT l.function,
+       l.role,
+       l.queue,
+       sum(l.ready)::bigint AS ready,
+       sum(l.scheduled)::bigint AS scheduled,
+       sum(l.running)::bigint AS running,
+       sum(l.completed)::bigint AS completed,
+       sum(l.failed)::bigint AS failed,
+       sum(l.timed_out)::bigint AS timed_out,
+       sum(l.cancelled)::bigint AS cancelled,
+       sum(l.retried)::bigint AS retried,
+       (sum(l.run_us) / NULLIF(sum(l.completed + l.failed + l.retried), 0))::float8
+           * interval '1 microsecond' AS mean_run_time,
+       max(l.last_at) AS last_at,
+       bool_and(l.exact) AS exact
+FROM stent._lanes l
+GROUP BY l.function, l.role, l.queue
+HAVING bool_or(l.registered)
+    OR sum(l.ready + l.scheduled + l.running + l.completed + l.failed + l.timed_out + l.cancelled + l.retried) > 0;
+COMMENT ON VIEW stent.stats IS
+  'how the tasks of each function went since the extension was installed; totals count events, so a task that was replayed and failed again failed twice';
+COMMENT ON COLUMN stent.stats.retried IS 'attempts that failed and were followed by another';
+COMMENT ON COLUMN stent.stats.mean_run_time IS 'of handlers that returned or raised an error';
