@@ -8,7 +8,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -20,6 +22,7 @@
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "archive.h"
@@ -115,6 +118,29 @@ typedef struct OptionArgs
 	int headers;
 } OptionArgs;
 
+/* Refuse what no executor could ever run, rather than keep it for ever. */
+static void
+check_role(const Function *function)
+{
+	HeapTuple tuple;
+	bool can_login;
+
+	if (!ROLE_MUST_LOG_IN || function->handler_name == NULL)
+		return;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for role %u", GetUserId());
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	if (!can_login)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" cannot log in, so its tasks could not run",
+							   GetUserNameFromId(GetUserId(), false)),
+						errdetail("A task runs in a session of the role that dispatched it."),
+						errhint("ALTER ROLE %s LOGIN, or dispatch as a role that can log in.",
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+}
+
 static void
 read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Options *options)
 {
@@ -128,6 +154,7 @@ read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Option
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("function must not be null"),
 				 errhint("Give the name of a registered function; see the view stent.functions.")));
 	function = options->function = function_by_name(store, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	check_role(function);
 	options->now = clock_now();
 
 	options->queue = given(fcinfo, at->queue) ? check_name(PG_GETARG_TEXT_PP(at->queue), "queue")

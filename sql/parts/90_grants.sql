@@ -7,34 +7,67 @@ DECLARE
         'now(), duration(text), run(integer, text[]), execution_id(), task_id(), attempt(), headers(), '
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
         'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), '
-        'state_of(bigint), result_of(bigint), replay(bigint, text, boolean), discard(bigint), '
+        'state_of(bigint), result_of(bigint), why(bigint), replay(bigint, text, boolean), discard(bigint), '
         'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '
-        'purge_dead_letters(interval, text, text), '
-        '_is_admin(), _state_name("char")';
+        'purge_dead_letters(interval, text, text), start(integer), stop(), '
+        '_is_admin(), _state_name("char"), _is_running(bigint), _running(), _board(), _oldest_ready()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text), '
-        'unregister(text), cleanup(interval), adopt()';
+        'unregister(text), cleanup(interval), adopt(), health()';
+    worker constant text :=
+        'now(), duration(text), health()';
+    functions text;
 BEGIN
     IF role IS NULL OR kind IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'role and kind must not be null';
     END IF;
-    IF kind NOT IN ('app', 'admin') THEN
+    functions := CASE kind WHEN 'app' THEN app WHEN 'worker' THEN worker WHEN 'admin' THEN app || ', ' || admin END;
+    IF functions IS NULL THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('unknown kind of grant: "%s"', kind),
-            HINT = 'Known kinds are app and admin.';
+            HINT = 'Known kinds are app, worker and admin.';
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA stent TO %I', role);
-    EXECUTE format('GRANT SELECT ON stent.functions, stent.tasks, stent.executions, stent.dead_letters TO %I', role);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
-                   regexp_replace(app, '(^|\), )', '\1stent.', 'g'), role);
-    IF kind = 'admin' THEN
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
-                       regexp_replace(admin, '(^|\), )', '\1stent.', 'g'), role);
+    EXECUTE format('GRANT SELECT ON stent.functions TO %I', role);
+    IF kind <> 'worker' THEN
+        EXECUTE format('GRANT SELECT ON stent.tasks, stent.executions, stent.dead_letters, '
+                       'stent.running, stent.queues, stent.stats TO %I', role);
     END IF;
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
+                   regexp_replace(functions, '(^|\), )', '\1stent.', 'g'), role);
 END
 $$;
 COMMENT ON FUNCTION stent.grant_usage(name, text) IS
-  'grants a role what it needs: app (dispatch, run, results, own dead letters) or admin (register, all rows, cleanup, adopt). 42704 for an unknown role, 22023 for an unknown kind';
+  'grants a role what it needs: app (dispatch, run, results, its own tasks), worker (functions, health) or admin (also register, everybody''s tasks, cleanup, adopt, health). 42704 for an unknown role, 22023 for an unknown kind';
+
+-- For the upgrade scripts: what a grant gives changes with the version.
+CREATE FUNCTION stent._regrant_all() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    held record;
+BEGIN
+    FOR held IN
+        SELECT COALESCE(r.rolname, 'public') AS role,
+               CASE WHEN bool_or(p.proname = 'unregister') THEN 'admin'
+                    WHEN bool_or(p.proname = 'dispatch') THEN 'app'
+                    ELSE 'worker' END AS kind
+        FROM pg_proc p
+        CROSS JOIN LATERAL aclexplode(p.proacl) a
+        LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE p.pronamespace = 'stent'::regnamespace
+          AND p.proname IN ('unregister', 'dispatch', 'health')
+          AND a.grantee <> p.proowner
+        GROUP BY a.grantee, r.rolname
+    LOOP
+        PERFORM stent.grant_usage(held.role, held.kind);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION stent._regrant_all() IS 'private: gives every role that holds a grant what it means in this version';
+
+CREATE FUNCTION stent._regrant() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_regrant';
+COMMENT ON FUNCTION stent._regrant() IS 'private: _regrant_all from an extension script, so that dumps carry the grants';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stent FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA stent FROM PUBLIC;

@@ -1,0 +1,160 @@
+-- why(): the reason a task is not running.
+
+CREATE FUNCTION stent._canceller(task_id bigint) RETURNS integer
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'stent_canceller';
+COMMENT ON FUNCTION stent._canceller(bigint) IS 'private: the session that is about to cancel the task';
+
+CREATE FUNCTION stent._ready_entry(task_id bigint, OUT taken_by xid, OUT before bigint, OUT before_exact boolean)
+RETURNS SETOF record
+LANGUAGE c STABLE STRICT ROWS 1 AS 'MODULE_PATHNAME', 'stent_ready_entry';
+COMMENT ON FUNCTION stent._ready_entry(bigint) IS 'private: who has taken a ready task, and how many of its role stand before it';
+
+-- Who a transaction id belongs to, for people.
+CREATE FUNCTION stent._transaction_name(transaction xid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+SELECT COALESCE(
+    (SELECT format('prepared transaction %L', p.gid) FROM pg_prepared_xacts p WHERE p.transaction = $1),
+    (SELECT format('the open transaction of pid %s', l.pid) FROM pg_locks l
+     WHERE l.locktype = 'transactionid' AND l.transactionid = $1 AND l.mode = 'ExclusiveLock' AND l.granted LIMIT 1),
+    'an open transaction')
+$$;
+COMMENT ON FUNCTION stent._transaction_name(xid) IS 'private: who a transaction id belongs to';
+
+-- Why nobody runs tasks of the role; NULL if somebody does.
+CREATE FUNCTION stent._role_not_served(task_role text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    server record;
+    waiting record;
+    role_oid oid;
+    can_login boolean;
+    used integer;
+BEGIN
+    SELECT * INTO server FROM stent._server();
+    SELECT r.oid, r.rolcanlogin INTO role_oid, can_login FROM pg_roles r WHERE r.rolname = task_role;
+    IF role_oid IS NULL THEN
+        RETURN format('its role %I does not exist any more: create it again, or rename it back', task_role);
+    ELSIF server.role_must_log_in AND NOT can_login THEN
+        RETURN format('its role %I cannot log in: ALTER ROLE %1$I LOGIN', task_role);
+    ELSIF server.in_recovery THEN
+        RETURN stent._not_served();
+    ELSIF NOT server.preloaded THEN
+        RETURN CASE WHEN NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_type = 'stent executor'
+                                     AND a.datname = current_database() AND a.usename = task_role)
+                    THEN stent._not_served() END;
+    ELSIF stent._not_served() IS NOT NULL THEN
+        RETURN stent._not_served();
+    ELSIF server.max_executors = 0 THEN
+        RETURN 'stent.max_executors is 0: raise it and reload';
+    END IF;
+    SELECT count(*) INTO used FROM stent._executors() e
+    JOIN pg_database d ON d.oid = e.database WHERE d.datname = current_database() AND e.role = role_oid;
+    IF used > 0 THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO waiting FROM stent._waiting_roles() w WHERE w.role = role_oid;
+    IF server.exhausted_since IS NOT NULL THEN
+        RETURN format('no background worker slot is free since %s UTC: raise max_worker_processes, or lower stent.max_executors',
+                      date_trunc('second', server.exhausted_since));
+    ELSIF waiting.problem IS NOT NULL THEN
+        RETURN format('no executor of role %I could be started: %s%s', task_role, waiting.problem,
+                      '; tried again at ' || date_trunc('second', waiting.retry_at) || ' UTC');
+    ELSIF server.used >= server.max_executors THEN
+        RETURN format('all executors are busy with other roles (%s of %s)%s; stent.max_executors limits them', server.used,
+                      server.max_executors, ', role ' || task_role || ' waits since ' || date_trunc('second', waiting.since) || ' UTC');
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION stent._role_not_served(text) IS 'private: why nobody runs tasks of a role; NULL if somebody does, or is about to';
+
+CREATE FUNCTION stent._why(id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t record;
+    running record;
+    entry record;
+    server record;
+    canceller constant integer := stent._canceller(id);
+    reason text;
+BEGIN
+    SELECT v.*, f.handler, COALESCE(k.crashed, 0) AS crashed INTO t
+    FROM stent.tasks v
+    JOIN stent.function f ON f.name = v.function
+    LEFT JOIN stent.task k ON k.id = v.id
+    WHERE v.id = _why.id;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO running FROM stent._running() r WHERE r.task_id = id;
+    IF running.pid IS NOT NULL THEN
+        RETURN format('It is running since %s UTC in attempt %s, by pid %s (%s).%s', date_trunc('second', running.started_at),
+                      running.attempt, running.pid, CASE WHEN running.executor THEN 'an executor' ELSE 'a session that called stent.run()' END,
+                      ' Pid ' || canceller || ' is cancelling it.');
+    END IF;
+    CASE t.state
+        WHEN 'completed' THEN
+            RETURN format('It completed at %s UTC, in attempt %s.', date_trunc('second', t.finished_at), t.attempt);
+        WHEN 'failed' THEN
+            RETURN format('It failed at %s UTC after %s with %s: %s. %s', date_trunc('second', t.finished_at),
+                          CASE t.attempt WHEN 1 THEN '1 attempt' ELSE t.attempt || ' attempts' END,
+                          t.error ->> 'code', rtrim(t.error ->> 'message', '.'),
+                          CASE WHEN EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = _why.id)
+                               THEN format('It is a dead letter: stent.replay(%s) runs it again.', id)
+                               ELSE 'Its dead letter was discarded.' END);
+        WHEN 'timed_out' THEN
+            RETURN format('It timed out at %s UTC: %s.', date_trunc('second', t.finished_at), t.error ->> 'message');
+        WHEN 'cancelled' THEN
+            RETURN format('It was cancelled at %s UTC.', date_trunc('second', t.finished_at));
+        ELSE NULL;
+    END CASE;
+    IF canceller IS NOT NULL THEN
+        RETURN format('It is being cancelled by pid %s.', canceller);
+    END IF;
+    IF t.state = 'scheduled' AND t.due_at > stent.now() THEN
+        IF t.attempt > 0 THEN
+            RETURN format('It is scheduled: the next attempt is due at %s UTC, after attempt %s of %s failed with %s: %s.',
+                          date_trunc('second', t.due_at), t.attempt, t.max_attempts, t.error ->> 'code',
+                          rtrim(t.error ->> 'message', '.'));
+        END IF;
+        RETURN format('It is scheduled: due at %s UTC, as dispatched.', date_trunc('second', t.due_at));
+    ELSIF t.state NOT IN ('scheduled', 'ready') THEN
+        RETURN format('It is %s.', t.state);
+    END IF;
+
+    -- ready, or due and not made ready yet
+    IF t.handler IS NULL THEN
+        RETURN format('It is ready, but function "%s" is external: it waits for a worker to claim it.', t.function);
+    END IF;
+    reason := stent._role_not_served(t.role);
+    IF to_regprocedure(t.handler) IS NULL THEN
+        reason := concat_ws('; ', reason, format('the handler %s of function "%s" does not exist any more: an attempt would fail',
+                                                 t.handler, t.function));
+    END IF;
+    SELECT * INTO entry FROM stent._ready_entry(id);
+    IF entry.taken_by IS NOT NULL THEN
+        RETURN format('It was taken by %s, which has not committed yet.', stent._transaction_name(entry.taken_by));
+    END IF;
+    IF reason IS NOT NULL THEN
+        RETURN format('It is %s, but %s.', CASE t.state WHEN 'ready' THEN 'ready' ELSE 'due since ' || date_trunc('second', t.due_at) || ' UTC' END,
+                      reason);
+    END IF;
+    SELECT * INTO server FROM stent._server();
+    IF t.crashed > 0 AND server.careful_pid IS NOT NULL THEN
+        RETURN format('It is ready; it crashed the server %s, and waits until pid %s has ended another such task: they run one at a time.',
+                      CASE t.crashed WHEN 1 THEN 'once' ELSE t.crashed || ' times' END, server.careful_pid);
+    ELSIF t.state = 'scheduled' THEN
+        RETURN format('It is due since %s UTC and becomes ready at any moment.', date_trunc('second', t.due_at));
+    ELSIF entry.before > 0 THEN
+        RETURN format('It is ready and %s%s of its role before it.', CASE WHEN entry.before_exact THEN '' ELSE 'at least ' END,
+                      CASE entry.before WHEN 1 THEN '1 task stands' ELSE entry.before || ' tasks stand' END);
+    END IF;
+    RETURN 'It is ready and should start at any moment.';
+END
+$$;
+COMMENT ON FUNCTION stent._why(bigint) IS 'private: what why() says, whoever asks; NULL for an unknown id';
+
+CREATE FUNCTION stent.why(id bigint) RETURNS text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_why';
+COMMENT ON FUNCTION stent.why(bigint) IS
+  'the reason why a task is not running, in a sentence: when it ended or comes due, what it waits for, what to do. P0002 for an unknown id, 22004 for NULL';
