@@ -238,6 +238,7 @@ announce_own(Oid role, BoardLook **looks, int n)
 	return n;
 }
 
+/* Each latch once: an executor that was made busy must not be left without its own. */
 static void
 wake(int proc)
 {

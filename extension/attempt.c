@@ -32,6 +32,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -86,15 +87,6 @@ constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
 	constraints_known = false;
 }
 
-/* End the handler as a cancellation would. */
-static void
-interrupt_task(void)
-{
-	interrupt_wanted = true;
-	InterruptPending = true;
-	QueryCancelPending = true;
-}
-
 /*
  * Somebody interrupts a task. What was meant for one that has ended is ignored.
  * A signal of its own, for SIGINT is the session's user's.
@@ -103,12 +95,19 @@ static void
 interrupt_handler(SIGNAL_ARGS)
 {
 	int save_errno = errno;
-	StentProc *proc = shmem_proc(MyProcIndex);
-	uint64 running = pg_atomic_read_u64(&proc->task_id);
+	StentProc *proc;
+	uint64 running;
 
+	/* at its very end the entry may be another session's */
+	if (proc_exit_inprogress || MyProc == NULL)
+		return;
+	proc = shmem_proc(MyProcIndex);
+	running = pg_atomic_read_u64(&proc->task_id);
 	if (running != NO_ID && pg_atomic_read_u64(&proc->interrupt_task) == running)
 	{
-		interrupt_task();
+		interrupt_wanted = true;
+		InterruptPending = true;
+		QueryCancelPending = true;
 		SetLatch(MyLatch);
 	}
 	errno = save_errno;
@@ -139,9 +138,6 @@ begin_task(const Task *task)
 	interruptible = true;
 	pg_atomic_write_u64(&proc->task_id, (uint64) task->id);
 	pg_atomic_fetch_add_u32(&stent_shared->running, 1);
-	/* who began to cancel it before it could be seen here has sent no signal */
-	if (shmem_being_cancelled(MyDatabaseId, task->id))
-		interrupt_task();
 }
 
 /* After this nobody interrupts the task, and no cancellation meant for it is pending. */
@@ -150,8 +146,9 @@ end_task(void)
 {
 	if (!interruptible)
 		return;
-	pg_atomic_write_u64(&shmem_proc(MyProcIndex)->task_id, NO_ID);
-	pg_atomic_fetch_sub_u32(&stent_shared->running, 1);
+	/* a session that is terminated has told it already, before its abort */
+	if (pg_atomic_exchange_u64(&shmem_proc(MyProcIndex)->task_id, NO_ID) != NO_ID)
+		pg_atomic_fetch_sub_u32(&stent_shared->running, 1);
 	interruptible = false;
 	if (interrupt_wanted)
 		QueryCancelPending = false;

@@ -1,6 +1,6 @@
 /*
  * complete.c
- *	  The ends of an attempt: success, failure, deadline, giving back, crash.
+ *	  The ends of an attempt: success, failure, deadline, giving back, crash; and cancellation.
  *
  * All of them run in the transaction that took the task, outside the handler's
  * subtransaction, so they share its commit and use its top transaction id.
@@ -89,6 +89,16 @@ complete_past_deadline(Store *store, Task *task)
 		remember_attempt(store, task, task->finished_at, task->error);
 	}
 	task_move(store, task, TASK_TIMED_OUT);
+}
+
+/* Somebody does not want it any more. No attempt is under way, so none is counted. */
+void
+complete_cancelled(Store *store, Task *task, const char *by)
+{
+	task->finished_at = clock_now();
+	task->error = json_error_parts(unpack_sql_state(STENT_ERR_CANCELLED),
+								   psprintf("cancelled by %s", by), NULL, NULL, NULL, false);
+	task_move(store, task, TASK_CANCELLED);
 }
 
 /* Undo the claim; the attempt is not counted. */

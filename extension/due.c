@@ -45,23 +45,37 @@ due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucke
 bool
 due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind)
 {
+	TransactionId holder;
+
+	return due_try_take(store, bucket, due_at, task_id, kind, &holder) == TM_Ok;
+}
+
+/*
+ * The same. TM_BeingModified: a transaction that has not ended took it, holder;
+ * TM_Deleted: one that has; TM_Invisible: there is no such entry.
+ */
+TM_Result
+due_try_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind,
+			 TransactionId *holder)
+{
 	StoreRel *table = store_table(store, STORE_DUE);
 	ScanKeyData keys[4];
-	bool taken;
+	TM_Result result;
 
 	ScanKeyInit(&keys[0], DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(ready_role_key(bucket)));
 	ScanKeyInit(&keys[1], DUE_AT, BTEqualStrategyNumber, F_TIMESTAMP_EQ, TimestampGetDatum(due_at));
 	ScanKeyInit(&keys[2], DUE_TASK_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task_id));
 	ScanKeyInit(&keys[3], DUE_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
+	*holder = InvalidTransactionId;
 	if (!store_find(table, GetActiveSnapshot(), keys, 4))
-		return false;
-	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
+		return TM_Invisible;
+	result = store_try_delete(table, &table->out->tts_tid, holder);
 	ExecClearTuple(table->out);
-	if (taken)
+	if (result == TM_Ok)
 		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at,
 						   kind == DUE_READY);
-	return taken;
+	return result;
 }
 
 /* When the bucket's role has something due first; DT_NOEND: never. */

@@ -34,6 +34,8 @@ typedef struct DueScan
 
 extern void due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket);
 extern bool due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind);
+extern TM_Result due_try_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id,
+							  char kind, TransactionId *holder);
 extern void due_scan_begin(DueScan *scan, Store *store, int64 bucket, Timestamp now);
 extern bool due_scan_next(DueScan *scan, DueEntry *entry);
 extern int due_scan_page(DueScan *scan, DueEntry *entries, int max);

@@ -1,9 +1,9 @@
 /*
  * outcome.c
- *	  state_of() and result_of().
+ *	  state_of() and result_of(), and what wait.c shares with them.
  *
- * Both read the view stent.tasks as the caller, so that it decides what the
- * caller may see.
+ * All of them read the view stent.tasks as the caller, so that it decides what
+ * the caller may see.
  */
 #include "postgres.h"
 
@@ -17,8 +17,9 @@
 #include "outcome.h"
 #include "store.h"
 
-static int64
-require_id(FunctionCallInfo fcinfo)
+/* The first argument, which every function about one task begins with. */
+int64
+outcome_require_id(FunctionCallInfo fcinfo)
 {
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("id must not be null"),
@@ -69,7 +70,7 @@ PG_FUNCTION_INFO_V1(stent_state_of);
 Datum
 stent_state_of(PG_FUNCTION_ARGS)
 {
-	int64 id = require_id(fcinfo);
+	int64 id = outcome_require_id(fcinfo);
 	MemoryContext cxt = CurrentMemoryContext;
 	Oid types[3] = {JSONBOID, INT8OID, INT8OID};
 	Datum values[3];
@@ -94,65 +95,112 @@ stent_state_of(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(state);
 }
 
-/* Raise a finished task's own error in the caller. */
-static void
-raise_error(int64 id, Jsonb *error, int code)
+/* Read how far a task is, as the caller; true if it has finished. */
+bool
+outcome_read(int64 id, Outcome *outcome)
 {
-	char *text = json_string_field(error, "code");
-	char *detail = json_string_field(error, "detail");
-	char *hint = json_string_field(error, "hint");
+	MemoryContext cxt = CurrentMemoryContext;
+	ColdSql cold;
+
+	cold_begin_as_caller(&cold);
+	select_one("SELECT t.state, t.result, t.error, t.finished_at IS NOT NULL "
+			   "FROM stent.tasks t WHERE t.id = $1",
+			   id);
+	outcome->id = id;
+	outcome->state =
+		MemoryContextStrdup(cxt, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	outcome->result = column_json(2, cxt);
+	outcome->error = column_json(3, cxt);
+	outcome->finished =
+		strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4), "t") == 0;
+	cold_end(&cold);
+	return outcome->finished;
+}
+
+/* Whether the caller may see the task, by the active snapshot. */
+bool
+outcome_known(int64 id)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1];
+	ColdSql cold;
+	bool known;
+
+	values[0] = Int64GetDatum(id);
+	cold_begin_as_caller(&cold);
+	if (SPI_execute_with_args("SELECT FROM stent.tasks t WHERE t.id = $1", 1, types, values, NULL,
+							  true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "looking for the task failed");
+	known = SPI_processed == 1;
+	cold_end(&cold);
+	return known;
+}
+
+/* Whether the caller must not take an error with this code for its own, or for our answer. */
+static bool
+is_misleading(int code)
+{
+	static const int codes[] = {ERRCODE_QUERY_CANCELED, ERRCODE_ASSERT_FAILURE,
+								ERRCODE_NO_DATA_FOUND,  STENT_ERR_NOT_FINISHED,
+								STENT_ERR_TIMED_OUT,    STENT_ERR_CANCELLED,
+								STENT_ERR_WAIT_RAN_OUT};
+
+	for (int i = 0; i < (int) lengthof(codes); i++)
+		if (code == codes[i])
+			return true;
+	return false;
+}
+
+/* Raise a finished task's own error in the caller; code 0: as the error says. */
+pg_noreturn static void
+raise_error(const Outcome *outcome, int code)
+{
+	char *text = json_string_field(outcome->error, "code");
+	char *detail = json_string_field(outcome->error, "detail");
+	char *hint = json_string_field(outcome->error, "hint");
 
 	if (code == 0 && text != NULL && strlen(text) == 5 &&
 		strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
 	{
 		code = MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
-		/* the caller must not take a task's error for its own, or for our answer */
-		if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_ASSERT_FAILURE ||
-			code == ERRCODE_NO_DATA_FOUND || code == STENT_ERR_NOT_FINISHED ||
-			code == STENT_ERR_TIMED_OUT || code == STENT_ERR_CANCELLED)
+		if (is_misleading(code))
 			code = STENT_ERR_TASK_INTERRUPTED;
 	}
 	if (code == 0)
 		code = ERRCODE_RAISE_EXCEPTION; /* an external handler's error name */
-	ereport(ERROR, (errcode(code), errmsg("%s", json_string_field(error, "message")),
-					detail && code != STENT_ERR_TASK_INTERRUPTED
-						? errdetail("%s", detail)
-						: errdetail("Task " INT64_FORMAT " failed with SQLSTATE %s.", id,
-									text ? text : "unknown"),
-					hint ? errhint("%s", hint) : 0));
+	if (detail == NULL || code == STENT_ERR_TASK_INTERRUPTED)
+		detail = code == STENT_ERR_CANCELLED
+					 ? psprintf("Task " INT64_FORMAT " will not run any more.", outcome->id)
+					 : psprintf("Task " INT64_FORMAT " failed with SQLSTATE %s.", outcome->id,
+								text ? text : "unknown");
+	ereport(ERROR, (errcode(code), errmsg("%s", json_string_field(outcome->error, "message")),
+					errdetail("%s", detail), hint ? errhint("%s", hint) : 0));
+}
+
+/* The result of a finished task; if it did not complete, its error is raised. */
+Jsonb *
+outcome_result(const Outcome *outcome)
+{
+	if (strcmp(outcome->state, "completed") != 0)
+		raise_error(outcome, strcmp(outcome->state, "timed_out") == 0   ? STENT_ERR_TIMED_OUT
+							 : strcmp(outcome->state, "cancelled") == 0 ? STENT_ERR_CANCELLED
+																		: 0);
+	if (outcome->result == NULL)
+		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("null")));
+	return outcome->result;
 }
 
 PG_FUNCTION_INFO_V1(stent_result_of);
 Datum
 stent_result_of(PG_FUNCTION_ARGS)
 {
-	int64 id = require_id(fcinfo);
-	MemoryContext cxt = CurrentMemoryContext;
-	ColdSql cold;
-	char *state;
-	Jsonb *result;
-	Jsonb *error;
+	int64 id = outcome_require_id(fcinfo);
+	Outcome outcome;
 
-	cold_begin_as_caller(&cold);
-	select_one("SELECT t.state, t.result, t.error FROM stent.tasks t WHERE t.id = $1", id);
-	state = MemoryContextStrdup(cxt, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	result = column_json(2, cxt);
-	error = column_json(3, cxt);
-	cold_end(&cold);
-
-	if (strcmp(state, "completed") == 0)
-	{
-		if (result == NULL)
-			result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("null")));
-		PG_RETURN_JSONB_P(result);
-	}
-	if (strcmp(state, "failed") == 0)
-		raise_error(id, error, 0);
-	if (strcmp(state, "timed_out") == 0)
-		raise_error(id, error, STENT_ERR_TIMED_OUT);
-	if (strcmp(state, "cancelled") == 0)
-		raise_error(id, error, STENT_ERR_CANCELLED);
-	ereport(ERROR, (errcode(STENT_ERR_NOT_FINISHED),
-					errmsg("task " INT64_FORMAT " has not finished: it is %s", id, state),
-					errhint("stent.state_of() tells how far it is.")));
+	if (!outcome_read(id, &outcome))
+		ereport(ERROR,
+				(errcode(STENT_ERR_NOT_FINISHED),
+				 errmsg("task " INT64_FORMAT " has not finished: it is %s", id, outcome.state),
+				 errhint("stent.state_of() tells how far it is.")));
+	PG_RETURN_JSONB_P(outcome_result(&outcome));
 }

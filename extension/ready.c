@@ -138,22 +138,35 @@ ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPoin
 bool
 ready_take(Store *store, int64 bucket, int64 position)
 {
+	TransactionId holder;
+
+	return ready_try_take(store, bucket, position, &holder) == TM_Ok;
+}
+
+/*
+ * The same. TM_BeingModified: a transaction that has not ended took it, holder;
+ * TM_Deleted: one that has; TM_Invisible: there is no such entry.
+ */
+TM_Result
+ready_try_take(Store *store, int64 bucket, int64 position, TransactionId *holder)
+{
 	StoreRel *table = store_table(store, STORE_READY);
 	ScanKeyData keys[2];
-	bool taken;
+	TM_Result result;
 
 	ScanKeyInit(&keys[0], READY_BUCKET, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(bucket));
 	ScanKeyInit(&keys[1], READY_POSITION, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(position));
+	*holder = InvalidTransactionId;
 	if (!store_find(table, GetActiveSnapshot(), keys, 2))
-		return false;
-	taken = store_delete(table, &table->out->tts_tid, false) == TM_Ok;
+		return TM_Invisible;
+	result = store_try_delete(table, &table->out->tts_tid, holder);
 	ExecClearTuple(table->out);
-	if (taken)
+	if (result == TM_Ok)
 	{
 		ready_takes++;
 		ready_announce_taken(store, bucket, position);
 	}
-	return taken;
+	return result;
 }
 
 /* Whether [from, end) has an entry; the first is left in the table's slot. */

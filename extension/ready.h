@@ -34,6 +34,7 @@ extern void ready_insert(Store *store, int64 bucket, int64 position, int64 task_
 extern void ready_announce(Store *store, int64 bucket, int64 position, int n);
 extern void ready_announce_taken(Store *store, int64 bucket, int64 position);
 extern bool ready_take(Store *store, int64 bucket, int64 position);
+extern TM_Result ready_try_take(Store *store, int64 bucket, int64 position, TransactionId *holder);
 extern bool ready_seek(Store *store, int64 from_bucket, int64 end_bucket);
 extern int64 ready_found(Store *store, int64 *position);
 

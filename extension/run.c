@@ -359,7 +359,7 @@ run_next(Batch *batch)
 			batch->more = true;
 			return false;
 		}
-		if (shmem_being_cancelled(MyDatabaseId, candidate.task_id) || (crashed && !careful_enter()))
+		if (!shmem_claim(candidate.task_id) || (crashed && !careful_enter()))
 		{
 			claim_pass_over(&batch->claimer);
 			continue;
@@ -386,6 +386,7 @@ run_next(Batch *batch)
 			commit_guard_add(task->id, task->replays, attempt);
 			batch->done++;
 		}
+		shmem_claim_over();
 		return true;
 	}
 	return false;
@@ -475,6 +476,7 @@ run_batch(int max_tasks, char **queues, int n_queues, RunReport *report)
 	PG_FINALLY();
 	{
 		running = false;
+		shmem_claim_over();
 	}
 	PG_END_TRY();
 }

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
@@ -45,6 +47,7 @@ clear_proc(StentProc *proc)
 {
 	proc->pid = 0;
 	pg_atomic_write_u64(&proc->task_id, NO_ID);
+	pg_atomic_write_u64(&proc->claims, NO_ID);
 	pg_atomic_write_u64(&proc->waits_for, NO_ID);
 	pg_atomic_write_u64(&proc->cancels, NO_ID);
 	pg_atomic_write_u64(&proc->interrupt_task, NO_ID);
@@ -71,6 +74,7 @@ lay_out(void)
 	for (int i = 0; i < MaxBackends; i++)
 	{
 		pg_atomic_init_u64(&shared->procs[i].task_id, NO_ID);
+		pg_atomic_init_u64(&shared->procs[i].claims, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].waits_for, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].cancels, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].interrupt_task, NO_ID);
@@ -120,8 +124,9 @@ backend_exits(int code, Datum arg)
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	if (stent_shared->careful == MyProcIndex)
 		stent_shared->careful = -1;
-	LWLockRelease(stent_shared->lock);
+	/* who interrupts a task holds the lock, so that it does not signal another process */
 	clear_proc(proc);
+	LWLockRelease(stent_shared->lock);
 }
 
 /* This backend's own entry, or NULL without preload. */
@@ -204,10 +209,10 @@ shmem_running(Oid database, int64 task_id, int *proc)
 }
 
 /* Whether another session is about to cancel this task: then nobody starts it. */
-bool
-shmem_being_cancelled(Oid database, int64 task_id)
+static bool
+being_cancelled(Oid database, int64 task_id)
 {
-	if (stent_shared == NULL || pg_atomic_read_u32(&stent_shared->cancelling) == 0)
+	if (pg_atomic_read_u32(&stent_shared->cancelling) == 0)
 		return false;
 	for (int i = 0; i < stent_shared->n_procs; i++)
 	{
@@ -218,4 +223,66 @@ shmem_being_cancelled(Oid database, int64 task_id)
 			return true;
 	}
 	return false;
+}
+
+/* Tell that this session is about to take a task; false: it is to be passed over. */
+bool
+shmem_claim(int64 task_id)
+{
+	StentProc *proc = shmem_my_proc();
+
+	if (proc == NULL)
+		return true;
+	pg_atomic_write_u64(&proc->claims, (uint64) task_id);
+	pg_memory_barrier();
+	return !being_cancelled(MyDatabaseId, task_id);
+}
+
+/* It was not taken, or its end is written. */
+void
+shmem_claim_over(void)
+{
+	StentProc *proc = shmem_my_proc();
+
+	if (proc != NULL)
+		pg_atomic_write_u64(&proc->claims, NO_ID);
+}
+
+/* Whether another session may be about to run the task, or runs it. */
+bool
+shmem_being_claimed(Oid database, int64 task_id)
+{
+	if (stent_shared == NULL)
+		return false;
+	for (int i = 0; i < stent_shared->n_procs; i++)
+	{
+		StentProc *other = &stent_shared->procs[i];
+
+		if (i != MyProcIndex && pg_atomic_read_u64(&other->claims) == (uint64) task_id &&
+			other->database == database)
+			return true;
+	}
+	return false;
+}
+
+/* Interrupt the task's handler wherever it runs; false if it does not run. */
+bool
+shmem_interrupt(Oid database, int64 task_id)
+{
+	bool sent = false;
+	StentProc *proc;
+	int n;
+
+	if (!shmem_running(database, task_id, &n))
+		return false;
+	proc = shmem_proc(n);
+	/* the session cannot leave its entry meanwhile, nor two interrupts mix */
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	if (pg_atomic_read_u64(&proc->task_id) == (uint64) task_id && proc->database == database)
+	{
+		pg_atomic_write_u64(&proc->interrupt_task, (uint64) task_id);
+		sent = kill(proc->pid, SIGUSR2) == 0;
+	}
+	LWLockRelease(stent_shared->lock);
+	return sent;
 }

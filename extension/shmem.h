@@ -48,6 +48,13 @@ typedef struct StentProc
 	int32 attempt; /* this one, from 1 */
 	Timestamp started_at;
 
+	/*
+	 * The task this session is about to take, until its end is written (atomic; 0:
+	 * none). Who claims publishes this and then looks at cancels; who cancels does it
+	 * the other way round; so at least one of them sees the other.
+	 */
+	pg_atomic_uint64 claims;
+
 	/* the task this session waits for, in this database (atomic; 0: none) */
 	pg_atomic_uint64 waits_for;
 	/* the task this session is about to cancel, in this database (atomic; 0: none) */
@@ -167,6 +174,9 @@ extern StentProc *shmem_proc(int n);
 extern void shmem_set_latch(int proc);
 extern DatabaseSlot *shmem_database(Oid database, bool make);
 extern bool shmem_running(Oid database, int64 task_id, int *proc);
-extern bool shmem_being_cancelled(Oid database, int64 task_id);
+extern bool shmem_claim(int64 task_id);
+extern void shmem_claim_over(void);
+extern bool shmem_being_claimed(Oid database, int64 task_id);
+extern bool shmem_interrupt(Oid database, int64 task_id);
 
 #endif

@@ -428,6 +428,26 @@ slots_want_help(Oid role)
 	shmem_set_latch(wake);
 }
 
+/* What claimers of the role passed over may be taken after all. */
+void
+slots_look_again(Oid role)
+{
+	DatabaseSlot *database;
+	BoardRole *entry;
+	int wake = -1;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	entry = database == NULL ? NULL : board_role(MyDatabaseId, role, false);
+	if (entry != NULL)
+	{
+		entry->changes++;
+		wake = slots_notice(database, entry);
+	}
+	LWLockRelease(stent_shared->lock);
+	shmem_set_latch(wake);
+}
+
 /* Between batches: whether somebody else needs the slot more. */
 bool
 slots_should_leave(int slot)

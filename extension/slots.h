@@ -33,6 +33,7 @@ extern bool slots_go_idle(int slot, uint64 seen);
 extern bool slots_woken(int slot, bool timed_out);
 extern void slots_healthy(int slot);
 extern void slots_want_help(Oid role);
+extern void slots_look_again(Oid role);
 extern bool slots_should_leave(int slot);
 extern void slots_ask_to_leave(Oid database, bool all_states);
 

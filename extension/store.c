@@ -426,6 +426,22 @@ store_delete(StoreRel *table, ItemPointer tid, bool wait)
 							  InvalidSnapshot, wait, &tmfd, false);
 }
 
+/*
+ * Delete the row at tid without waiting. If a transaction that has not ended did so
+ * before, holder is that one; else it is invalid.
+ */
+TM_Result
+store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder)
+{
+	TM_FailureData tmfd;
+	TM_Result result =
+		table_tuple_delete(table->rel, tid, GetCurrentCommandId(true), GetActiveSnapshot(),
+						   InvalidSnapshot, false, &tmfd, false);
+
+	*holder = result == TM_BeingModified ? tmfd.xmax : InvalidTransactionId;
+	return result;
+}
+
 /* Delete the row just found, which the caller owns. */
 void
 store_delete_found(StoreRel *table)

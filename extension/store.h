@@ -171,6 +171,7 @@ extern bool store_find_id(StoreRel *table, Snapshot snapshot, int64 id);
 extern ItemPointerData store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
 									bool *nulls);
 extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
+extern TM_Result store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder);
 extern void store_delete_found(StoreRel *table);
 
 extern Oid store_oid(StoreTable which);

@@ -8,6 +8,21 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_result_of';
 COMMENT ON FUNCTION stent.result_of(bigint) IS
   'the result of a completed task (JSON null for a void handler). Raises the task''s own error if it failed, ST001 while it is unfinished, ST002 if it timed out, ST004 if it was cancelled, P0002 for an unknown id';
 
+CREATE FUNCTION stent.wait_for(id bigint, timeout interval DEFAULT NULL) RETURNS jsonb
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_wait_for';
+COMMENT ON FUNCTION stent.wait_for(bigint, interval) IS
+  'waits until a task has finished, then does what result_of does. timeout NULL or 0: no limit; negative: 22023. A wait that runs out raises ST010 and leaves the task alone. The transaction stays open meanwhile: where that hurts, CALL wait_until_done. 55000 for a task this transaction dispatched, above READ COMMITTED, and in a handler; P0002 for an unknown id';
+
+CREATE PROCEDURE stent.wait_until_done(id bigint, timeout interval DEFAULT NULL, INOUT result jsonb DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'stent_wait_until_done';
+COMMENT ON PROCEDURE stent.wait_until_done(bigint, interval, jsonb) IS
+  'the same as wait_for, holding no snapshot and no transaction while it waits: it commits. 2D000 in a transaction block, a function or an exception block; 55000 in a handler';
+
+CREATE FUNCTION stent.cancel(id bigint) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_cancel';
+COMMENT ON FUNCTION stent.cancel(bigint) IS
+  'ends a task that has not finished: true if this call did, false if it had finished. A running handler is interrupted and its effects are undone (with preload; else cancel waits for it). Final once committed; returns when it is decided, so it may wait for a transaction that holds the task. An admin may cancel anybody''s. P0002 for an unknown id, 55000 for the task whose handler calls it';
+
 CREATE FUNCTION stent._state_of(task_id bigint, execution_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

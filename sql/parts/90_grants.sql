@@ -7,7 +7,8 @@ DECLARE
         'now(), duration(text), run(integer, text[]), execution_id(), task_id(), attempt(), headers(), '
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
         'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), '
-        'state_of(bigint), result_of(bigint), why(bigint), replay(bigint, text, boolean), discard(bigint), '
+        'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), '
+        'replay(bigint, text, boolean), discard(bigint), '
         'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         '_is_admin(), _state_name("char"), _is_running(bigint), _running(), _board(), _oldest_ready()';
@@ -33,7 +34,7 @@ BEGIN
         EXECUTE format('GRANT SELECT ON stent.tasks, stent.executions, stent.dead_letters, '
                        'stent.running, stent.queues, stent.stats TO %I', role);
     END IF;
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
+    EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I',
                    regexp_replace(functions, '(^|\), )', '\1stent.', 'g'), role);
 END
 $$;
@@ -69,6 +70,6 @@ CREATE FUNCTION stent._regrant() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_regrant';
 COMMENT ON FUNCTION stent._regrant() IS 'private: _regrant_all from an extension script, so that dumps carry the grants';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA stent FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA stent FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA stent FROM PUBLIC;
 REVOKE ALL ON SCHEMA stent FROM PUBLIC;
