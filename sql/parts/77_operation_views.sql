@@ -82,7 +82,8 @@ SELECT l.queue,
        sum(l.running)::bigint AS running,
        sum(l.dead)::bigint AS dead,
        min(o.ready_at) AS oldest_ready_at,
-       greatest(stent.now() - min(o.ready_at), interval '0') AS oldest_age,
+       CASE WHEN min(o.ready_at) IS NOT NULL
+            THEN greatest(stent.now() - min(o.ready_at), interval '0') END AS oldest_age,
        bool_and(l.exact) AS exact
 FROM stent._lanes l
 LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o

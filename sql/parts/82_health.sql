@@ -83,10 +83,11 @@ BEGIN
         INTO executors
         FROM stent._executors() e JOIN pg_database d ON d.oid = e.database
         WHERE d.datname = current_database();
-        SELECT jsonb_agg(jsonb_build_object('role', COALESCE(r.rolname, NULL), 'since', w.since,
+        SELECT jsonb_agg(jsonb_build_object('role', r.rolname, 'since', w.since,
                    'retry_at', w.retry_at, 'problem', w.problem) ORDER BY w.since)
         INTO waiting
-        FROM stent._waiting_roles() w LEFT JOIN pg_roles r ON r.oid = w.role;
+        FROM stent._waiting_roles() w LEFT JOIN pg_roles r ON r.oid = w.role
+        WHERE server.state = 'served'; -- elsewhere nobody notices what they want
     ELSE
         SELECT jsonb_agg(jsonb_build_object('role', a.usename, 'pid', a.pid,
                    'state', CASE WHEN a.state = 'idle' THEN 'idle' ELSE 'busy' END,
@@ -113,7 +114,7 @@ COMMENT ON FUNCTION stent._processes() IS 'private: launcher, scheduler and exec
 
 -- Why the executors of this database do not run at all, or NULL.
 CREATE FUNCTION stent._not_served() RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     server record;
     installed text;
@@ -148,7 +149,7 @@ $$;
 COMMENT ON FUNCTION stent._not_served() IS 'private: why nobody serves this database, and what to do; NULL if it is served';
 
 CREATE FUNCTION stent._horizon_problem(horizon jsonb, dead_entries bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     holder constant jsonb := horizon -> 'holder';
     since constant timestamp := holder ->> 'since';
@@ -183,7 +184,7 @@ $$;
 COMMENT ON FUNCTION stent._horizon_problem(jsonb, bigint) IS 'private: the sentence about the vacuum horizon, or NULL';
 
 CREATE FUNCTION stent.health() RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     server record;
     installed text;
@@ -222,7 +223,7 @@ BEGIN
     END IF;
     IF NOT server.in_recovery THEN
         IF server.preloaded AND server.max_executors = 0 THEN
-            problems := problems || 'stent.max_executors is 0, so no executor runs: raise it and reload';
+            problems := problems || text 'stent.max_executors is 0, so no executor runs: raise it and reload';
         END IF;
         IF server.exhausted_since IS NOT NULL THEN
             problems := problems || format('no background worker slot is free since %s UTC: raise max_worker_processes (restart), or lower stent.max_executors',
@@ -244,7 +245,7 @@ BEGIN
         FOR item IN
             SELECT r.rolname AS role, w.since, w.problem
             FROM stent._waiting_roles() w JOIN pg_roles r ON r.oid = w.role
-            WHERE w.problem IS NOT NULL AND (r.rolcanlogin OR NOT server.role_must_log_in)
+            WHERE server.state = 'served' AND w.problem IS NOT NULL AND (r.rolcanlogin OR NOT server.role_must_log_in)
             ORDER BY w.since
         LOOP
             problems := problems || format('role %I waits for an executor since %s UTC: %s', item.role,

@@ -69,7 +69,7 @@ $$;
 COMMENT ON FUNCTION stent._role_not_served(text) IS 'private: why nobody runs tasks of a role; NULL if somebody does, or is about to';
 
 CREATE FUNCTION stent._why(id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     t record;
     running record;

@@ -3,7 +3,7 @@
 SET stent.clock = '2026-01-01 00:00:00';
 
 CREATE ROLE rules_login LOGIN;
-CREATE ROLE rules_group;
+CREATE ROLE rules_group LOGIN;
 GRANT rules_group TO rules_login;
 SELECT stent.grant_usage('rules_login');
 SELECT stent.grant_usage('rules_group');
