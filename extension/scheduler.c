@@ -123,6 +123,7 @@ check_database(void)
 {
 	char why[PROBLEM_LENGTH];
 	char *version = NULL;
+	bool foreign;
 	Oid extension;
 
 	begin();
@@ -144,7 +145,10 @@ check_database(void)
 		CommitTransactionCommand();
 		leave(DATABASE_OTHER_VERSION, why);
 	}
-	if (identity_check(why, sizeof(why)) == IDENTITY_FOREIGN)
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreign = identity_check(why, sizeof(why)) == IDENTITY_FOREIGN;
+	PopActiveSnapshot();
+	if (foreign)
 	{
 		ereport(LOG, (errmsg("stent does not serve database \"%s\": %s",
 							 get_database_name(MyDatabaseId), why),
