@@ -8,16 +8,19 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
 
 #include "access.h"
 #include "compat.h"
-#include "handler.h"
 #include "store.h"
 
 /*
@@ -55,7 +58,10 @@ stent_regrant(PG_FUNCTION_ARGS)
 bool
 caller_is_admin(void)
 {
-	Oid function = handler_lookup("stent.unregister(pg_catalog.text)");
+	Oid text = TEXTOID;
+	Oid function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("unregister"),
+								   PointerGetDatum(buildoidvector(&text, 1)),
+								   ObjectIdGetDatum(get_namespace_oid("stent", true)));
 
 	return OidIsValid(function) &&
 		   object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;

@@ -206,6 +206,12 @@ stent_executor_main(Datum arg)
 		pqsignal(SIGUSR2, stop_handler);
 	BackgroundWorkerInitializeConnectionByOid(me.database, me.role, EXECUTOR_CONNECTION_FLAGS);
 	SetConfigOption("application_name", "stent executor", PGC_USERSET, PGC_S_SESSION);
+	/* ALTER ROLE ... SET role: tasks run as the role itself, and only its own */
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_SESSION);
+	if (GetUserId() != me.role || GetSessionUserId() != me.role)
+		ereport(FATAL, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("the session of role %u became another role's", me.role),
+						errhint("See the settings of the role, ALTER ROLE ... SET.")));
 	/* completing a task writes, whatever the role's sessions do by default */
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
 	attempt_own_session();

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_namespace.h"
@@ -98,6 +99,9 @@ handler_describe(Oid oid, int error_code)
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	if (proc->prokind != PROKIND_FUNCTION)
 		unusable(error_code, oid, "it is not an ordinary function", shapes);
+	/* the next session to have that schema could put anything in its place */
+	if (isAnyTempNamespace(proc->pronamespace))
+		unusable(error_code, oid, "it is temporary", "Create it in an ordinary schema.");
 	if (proc->proretset)
 		unusable(error_code, oid, "it returns a set",
 				 "Return jsonb, void, a scalar or a composite; aggregate sets with jsonb_agg.");

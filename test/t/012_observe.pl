@@ -221,7 +221,7 @@ $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', "SELECT h ->> 'ok', h ->> 'in_recovery', h #>> '{notes,0}' FROM stent.health() h"),
 	'true|true|this server is a standby: nothing runs here until it is promoted', 'health of a standby');
 is($standby->safe_psql('postgres', "SELECT queue, ready, scheduled, exact FROM stent.queues WHERE queue = 'outside'"), 'outside|10000|5|f', 'queues of a standby');
-is($standby->safe_psql('postgres', "SELECT completed FROM stent.stats WHERE function = 'gate' AND role = 'postgres'"), 3, 'stats of a standby');
+is($standby->safe_psql('postgres', "SELECT completed FROM stent.stats WHERE function = 'gate' AND role = 'postgres'"), 4, 'stats of a standby');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM stent.running'), 0, 'nothing runs there');
 is($standby->safe_psql('postgres', "SELECT stent.why(id) FROM stent.tasks WHERE queue = 'outside' AND state = 'ready' LIMIT 1"),
 	'It is ready, but function "outside" is external: it waits for a worker to claim it.', 'why of a standby');
