@@ -22,10 +22,13 @@ $$;
 SELECT stent.register('trivial', 'public.trivial(jsonb)');
 SELECT stent.register('later', 'public.trivial(jsonb)', priority => -10);
 
--- 1,000 payloads to insert, stored so that reading them costs nothing.
-CREATE TABLE public.batch (payloads jsonb[]);
+-- Payloads to insert at once, stored so that reading them costs nothing.
+CREATE TABLE public.batch (size integer PRIMARY KEY, payloads jsonb[]);
 ALTER TABLE public.batch ALTER payloads SET STORAGE EXTERNAL;
-INSERT INTO public.batch SELECT public.payloads(1000);
+INSERT INTO public.batch SELECT n, public.payloads(n) FROM unnest(ARRAY[20, 100, 1000]) n;
+
+-- What dispatching transactions do besides: their rows tell when they committed.
+CREATE TABLE public.effect (id bigint PRIMARY KEY);
 
 -- Yardstick for dispatch, and for the drain in one step.
 CREATE TABLE public.one_step (
