@@ -73,7 +73,6 @@ void
 run_init(void)
 {
 	attempt_init();
-	commit_guard_init();
 }
 
 static double

@@ -14,6 +14,7 @@
 
 #include "announce.h"
 #include "archive.h"
+#include "commit_guard.h"
 #include "evict.h"
 #include "guc.h"
 #include "intern.h"
@@ -39,7 +40,10 @@ _PG_init(void)
 	archive_init();
 	announce_init();
 	run_init();
-	tally_init(); /* so that its callback comes before those of the others */
+	/* callbacks registered last are called first: totals are written before others look, */
+	tally_init();
+	/* and whose commit fails is known also if that is what fails */
+	commit_guard_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		state_file_init();

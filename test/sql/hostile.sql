@@ -94,7 +94,7 @@ SELECT (stent.health() OPERATOR(pg_catalog.->>) 'ok') IS NOT NULL;
 SELECT stent._fold_tallies();
 SELECT stent.grant_usage('hostile_group');
 SELECT stent._regrant();
-SELECT stent.cleanup();
+SELECT stent.cleanup() OPERATOR(pg_catalog.>=) 0;
 -- nobody has been tricked so far; what comes is the app's own doing
 SELECT what, who FROM hostile.log GROUP BY 1, 2 ORDER BY 1, 2;
 SET SESSION AUTHORIZATION hostile_app;
