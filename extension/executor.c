@@ -112,8 +112,8 @@ try_batch(RunReport *report, bool *error)
 static bool
 wait_for_work(uint64 seen)
 {
-	TimestampTz until =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) stent_idle_timeout);
+	TimestampTz since = GetCurrentTimestamp();
+	TimestampTz until = TimestampTzPlusMilliseconds(since, (int64) stent_idle_timeout);
 
 	if (!slots_go_idle(me.slot, seen))
 		return true;
@@ -123,14 +123,20 @@ wait_for_work(uint64 seen)
 	{
 		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 
+		/* before the first wait, too: while it was busy nobody could ask it to go at once */
+		if (slots_should_leave(me.slot))
+		{
+			/* somebody may have made it busy a moment ago and counts on it */
+			work_left = slots_woken(me.slot, false);
+			return false;
+		}
 		process_wait(left);
 		process_reload();
+		until = TimestampTzPlusMilliseconds(since, (int64) stent_idle_timeout);
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 		if (slots_woken(me.slot, left <= 0))
 			return true;
 		if (left <= 0)
-			return false;
-		if (slots_should_leave(me.slot))
 			return false;
 	}
 }

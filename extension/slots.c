@@ -164,6 +164,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 	BoardRole *first;
 	int taken = -1;
 	int wake = -1;
+	int leaver = -1;
 	int n_waiting;
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
@@ -179,10 +180,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 		if (first->key.database != database && other != NULL)
 			wake = other->scheduler;
 		if (slots_used() >= stent_max_executors)
-		{
-			shmem_set_latch(wake);
-			wake = make_room(first->key.database, first->key.role, n_waiting);
-		}
+			leaver = make_room(first->key.database, first->key.role, n_waiting);
 	}
 	else if (slots_used() < stent_max_executors)
 	{
@@ -191,7 +189,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 				taken = i;
 	}
 	else if (first == entry)
-		wake = make_room(database, role, n_waiting);
+		leaver = make_room(database, role, n_waiting);
 	if (taken >= 0)
 	{
 		ExecutorSlot *slot = &stent_shared->executors[taken];
@@ -213,6 +211,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 	}
 	LWLockRelease(stent_shared->lock);
 	shmem_set_latch(wake);
+	shmem_set_latch(leaver);
 	return taken;
 }
 
@@ -448,7 +447,7 @@ slots_look_again(Oid role)
 	shmem_set_latch(wake);
 }
 
-/* Between batches: whether somebody else needs the slot more. */
+/* Between batches, or idle: whether somebody else needs the slot more. */
 bool
 slots_should_leave(int slot)
 {
@@ -463,7 +462,7 @@ slots_should_leave(int slot)
 	leave = entry->leave || database == NULL || database->evicting > 0 || database->stopped ||
 			slots_used() > stent_max_executors;
 	if (!leave && stent_shared->yield_wanted > 0 && role != NULL &&
-		(role->executors > 1 ||
+		(role->executors > 1 || entry->state == EXECUTOR_IDLE ||
 		 TimestampDifferenceExceeds(entry->begun, GetCurrentTimestamp(), SLOT_TURN_MS)))
 	{
 		stent_shared->yield_wanted--;
