@@ -103,15 +103,11 @@ load_ready(Store *store)
 			no_room = true;
 		else
 		{
-			BoardBucket *known = board_bucket(entry, bucket, false);
-
-			if (known == NULL || known->head > position)
-			{
-				board_lower(entry, bucket, position);
-				entry->changes++;
-				if (here)
-					shmem_set_latch(slots_notice(database, entry));
-			}
+			/* the first entry was known, but perhaps one behind it was not */
+			board_lower(entry, bucket, position);
+			entry->changes++;
+			if (here)
+				shmem_set_latch(slots_notice(database, entry));
 		}
 		LWLockRelease(stent_shared->lock);
 		from = bucket + 1;
