@@ -487,6 +487,8 @@ stent_scheduler_main(Datum arg)
 	if (slot != NULL)
 	{
 		slot->state = DATABASE_SERVED;
+		/* some may have been prepared before the server started */
+		slot->prepared = true;
 		slot->failures = 0;
 		slot->problem[0] = '\0';
 	}
