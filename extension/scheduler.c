@@ -48,6 +48,9 @@
 /* roles looked at in one pass */
 #define ROLES_A_PASS 128
 
+/* who got no slot asks again, for idle executors of others may have stayed long enough */
+#define NO_SLOT_AGAIN_S 1
+
 /* due entries that somebody holds are tried again after 1 s, 2 s, ... this */
 #define DUE_AGAIN_MAX_S 300
 
@@ -423,7 +426,12 @@ scheduler_loop(void)
 		if (roles_to_serve(starts, &n_starts, dues, &n_dues, &again) > 0)
 		{
 			for (int i = 0; i < n_starts; i++)
-				progress |= start_executor(starts[i]);
+			{
+				if (start_executor(starts[i]))
+					progress = true;
+				else
+					again = Min(again, now + NO_SLOT_AGAIN_S * USECS_PER_SEC);
+			}
 			for (int i = 0; i < n_dues; i++)
 			{
 				promote(dues[i]);

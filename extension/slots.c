@@ -124,25 +124,37 @@ longest_waiting(TimestampTz now, int *n_waiting)
 	return longest;
 }
 
-/* Ask executors to make room for roles that wait; returns whose latch to set. */
-static int
-make_room(Oid database, Oid role, int n_waiting)
+/* The executor that has been idle longest, and since before; NULL: none. */
+static ExecutorSlot *
+longest_idle(Oid database, Oid role, TimestampTz before)
 {
 	ExecutorSlot *idlest = NULL;
-	int leaving = 0;
 
 	for (int i = 0; i < MAX_EXECUTORS; i++)
 	{
 		ExecutorSlot *slot = &stent_shared->executors[i];
 
-		leaving += slot->state != EXECUTOR_FREE && slot->leave;
-		if (slot->state == EXECUTOR_IDLE && !slot->leave &&
+		if (slot->state == EXECUTOR_IDLE && !slot->leave && slot->since <= before &&
 			!(slot->database == database && slot->role == role) &&
 			(idlest == NULL || slot->since < idlest->since))
 			idlest = slot;
 	}
+	return idlest;
+}
+
+/* Ask executors to make room for roles that wait; returns whose latch to set. */
+static int
+make_room(Oid database, Oid role, int n_waiting)
+{
+	ExecutorSlot *idlest;
+	int leaving = 0;
+
+	for (int i = 0; i < MAX_EXECUTORS; i++)
+		leaving +=
+			stent_shared->executors[i].state != EXECUTOR_FREE && stent_shared->executors[i].leave;
 	if (leaving >= n_waiting)
 		return -1;
+	idlest = longest_idle(database, role, DT_NOEND);
 	if (idlest != NULL)
 	{
 		idlest->leave = true;
@@ -190,6 +202,18 @@ slots_take(Oid database, Oid role, uint32 *generation)
 	}
 	else if (first == entry)
 		leaver = make_room(database, role, n_waiting);
+	else
+	{
+		/* nobody waits, but who has too much to do may have the slot of one who does nothing */
+		ExecutorSlot *idle =
+			longest_idle(database, role, now - SLOT_KEEP_MS * INT64CONST(1000));
+
+		if (idle != NULL)
+		{
+			idle->leave = true;
+			leaver = idle->proc;
+		}
+	}
 	if (taken >= 0)
 	{
 		ExecutorSlot *slot = &stent_shared->executors[taken];

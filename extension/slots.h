@@ -17,6 +17,8 @@
 #define DEMAND_PATIENCE_MS 10
 /* how long an executor may stay though other roles wait */
 #define SLOT_TURN_MS 100
+/* how long an idle executor keeps its slot though a role with an executor could use another */
+#define SLOT_KEEP_MS 1000
 
 /* under the lock, held by the caller */
 extern int slots_notice(DatabaseSlot *database, BoardRole *role);
