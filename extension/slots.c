@@ -205,8 +205,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 	else
 	{
 		/* nobody waits, but who has too much to do may have the slot of one who does nothing */
-		ExecutorSlot *idle =
-			longest_idle(database, role, now - SLOT_KEEP_MS * INT64CONST(1000));
+		ExecutorSlot *idle = longest_idle(database, role, now - SLOT_KEEP_MS * INT64CONST(1000));
 
 		if (idle != NULL)
 		{
