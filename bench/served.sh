@@ -46,12 +46,15 @@ warm_up() {
                 WHERE backend_type = 'stent executor' AND datname = current_database()" "no executor"
 }
 
-# Runs a script; leaves each transaction's time in $WORK/log/<name>.*
+new_log() { # <name>
+    mkdir -p "$WORK/log"
+    rm -f "$WORK/log/$1".*
+}
+
+# Runs a script; adds each transaction's time to $WORK/log/<name>.*
 drive_log() { # <name> <script> <clients> <options of pgbench>
     local name=$1 script=$2 clients=$3
     shift 3
-    mkdir -p "$WORK/log"
-    rm -f "$WORK/log/$name".*
     pgbench -n -M prepared -f "$WORK/scripts/$script" -c "$clients" -j $((clients > 1 ? 2 : 1)) \
         -l --log-prefix="$WORK/log/$name" "$@" "$database" >"$WORK/log/$name.out" 2>&1 ||
         { tail -n 20 "$WORK/log/$name.out" "$PGDATA.log"; die "pgbench $script failed"; }
@@ -125,6 +128,8 @@ latency_round() { # <key> <script> <clients> <seconds> [<options of pgbench>]
     shift
     settle effect "effect, $LIVE" >/dev/null
     first=$(last_id)
+    new_log noise
+    new_log latency
     (drive_log noise nothing 1 -T "$3" -R 50) &
     drive_log latency "$1" "$2" -T "${@:3}"
     wait $!
@@ -137,7 +142,7 @@ latency_round() { # <key> <script> <clients> <seconds> [<options of pgbench>]
 }
 
 part_latency() {
-    local round rate length=$((4 * SCALE)) flush p
+    local round rate length=$((2 + 2 * SCALE)) flush p
     use_cluster served
     make_database latency
     set_executors $EXECUTORS
@@ -179,6 +184,7 @@ part_latency() {
 measure_end_to_end() { # <key> <script> <seconds> <tasks a dispatch>
     local key=$1 script=$2 length=$3 size=$4 first dispatched
     first=$(last_id)
+    new_log dispatching
     drive_log dispatching "$script" 4 -T "$length"
     dispatched=$(($(cat "$WORK/log/dispatching".[0-9]* | wc -l) * size))
     wait_empty
@@ -319,29 +325,39 @@ drain_by_sessions() { # <key> <n>
     drain 2
 }
 
-drain_plain() { # <key> <seconds>
+drain_plain() { # <key>
     local before
-    before=$(count one_step)
-    ((before >= 200000)) || load_table one_step $((200000 - before))
+    load_table one_step 20000
     before=$(settle one_step)
-    drive_log plain plain_100 2 -T "$2"
-    record "$1" "$(awk -v n=$((before - $(count one_step))) -v s="$2" 'BEGIN { print n / s }')"
+    drive plain_100 2 50
+    record "$1" "$(rate $((before - $(count one_step))))"
 }
 
-# What taking and finishing 20 rows takes, in ms; nothing waits for the disk.
+# What taking and finishing 20 rows takes, in ms, with and without the snapshot
+# by turns; nothing waits for the disk.
 probe() { # <key> <script> <table> <transactions>
-    local before p
-    before=$(count "$3")
-    PGOPTIONS="-c synchronous_commit=off" drive_log probe "$2" 1 -t "$4"
-    for p in 50 99; do
-        record "$1 $p" "$(percentile probe 3 $p)"
+    local place turn before p
+    for place in held free; do
+        new_log "probe_$place"
     done
-    # a session's first batch may be smaller
-    check $(((before - $(count "$3") + 19) / 20)) "$4" "batches" "$1 50" "$1 99"
+    for turn in 1 2 3 4 5; do
+        for place in held free; do
+            database=snapshot_$place
+            before=$(count "$3")
+            PGOPTIONS="-c synchronous_commit=off" drive_log "probe_$place" "$2" 1 -t $(($4 / 5))
+            # a session's first batch may be smaller
+            check $(((before - $(count "$3") + 19) / 20)) $(($4 / 5)) "batches" "$1 $place 50" "$1 $place 99"
+        done
+    done
+    for place in held free; do
+        for p in 50 99; do
+            record "$1 $place $p" "$(percentile "probe_$place" 3 $p)"
+        done
+    done
 }
 
 part_snapshot() {
-    local length=300 round n=$((50000 * SCALE)) probes=$((SCALE * 500)) place feeds=() holder horizon first p
+    local length=300 round n=$((30000 * SCALE)) probes=$((SCALE * 500)) place feeds=() holder horizon first p
     local held="FROM pg_stat_activity WHERE application_name = 'bench snapshot'"
     [[ -z $QUICK ]] || length=40
     use_cluster served
@@ -359,6 +375,8 @@ part_snapshot() {
     horizon=$(query "SELECT backend_xmin $held")
     first=$(last_id)
     begin_loop plain_loop 1
+    new_log feed_plain
+    new_log feed
     (drive_log feed_plain insert_20 1 -T "$length" -R 50) &
     feeds+=($!)
     (drive_log feed dispatch_20 1 -T "$length" -R 50) &
@@ -384,12 +402,11 @@ part_snapshot() {
         for place in held free; do
             database=snapshot_$place
             drain_by_sessions "snapshot sessions $place" "$n"
+            drain_plain "snapshot plain $place"
             load_tasks $((20 * probes))
-            probe "snapshot probe $place" run_20 stent.task "$probes"
-            drain 2
-            drain_plain "snapshot plain $place" 2
-            probe "snapshot probe plain $place" plain_20 one_step 100
         done
+        probe "snapshot probe" run_20 stent.task "$probes"
+        probe "snapshot probe plain" plain_20 one_step 100
     done
     database=snapshot_held
     check "$(query "SELECT backend_xmin $held")" "$horizon" "horizon of the held snapshot" \
@@ -426,14 +443,14 @@ latency_of_tenth() { # <after id> <percent> <tenth, from 0>
 # ---- preload -------------------------------------------------------------
 
 part_preload() {
-    local round cluster slices=$((ROUNDS * 3)) n=$((SCALE * 12000)) suffix
+    local round cluster slices=$((ROUNDS * 2)) n=$((SCALE * 30000)) suffix
     for cluster in served plain; do
         use_cluster $cluster
         [[ $cluster == plain ]] || set_executors 0
         make_database preload
     done
     for ((round = 1; round <= slices; round++)); do
-        ((round % 3 != 1)) || progress "preload, slice $round of $slices"
+        ((round % 2)) || progress "preload, slice $round of $slices"
         for cluster in $( ((round % 2)) && echo served plain || echo plain served); do
             use_cluster $cluster
             database=preload
