@@ -215,13 +215,12 @@ claim_peek(Claimer *claimer, Candidate *candidate)
 
 /* Whether more than the entry just taken was seen, for another executor to take. */
 bool
-claim_has_more(const Claimer *claimer)
+claim_has_more(Claimer *claimer)
 {
-	int lanes = 0;
-
 	for (int i = 0; i < claimer->n_lanes; i++)
-		lanes += claimer->lanes[i].fresh || claimer->lanes[i].next < claimer->lanes[i].n;
-	return lanes > 0;
+		if (claimer->lanes[i].fresh || claimer->lanes[i].next < claimer->lanes[i].n)
+			return true;
+	return claimer->board && claim_board_has_more(claimer);
 }
 
 /* Pass over the entry just looked at, which nobody has taken. */

@@ -87,13 +87,14 @@ extern void claim_begin(Claimer *claimer, Store *store, const char *role, char *
 extern bool claim_peek(Claimer *claimer, Candidate *candidate);
 extern bool claim_take(Claimer *claimer, const Candidate *candidate);
 extern void claim_pass_over(Claimer *claimer);
-extern bool claim_has_more(const Claimer *claimer);
+extern bool claim_has_more(Claimer *claimer);
 extern bool claim_may_serve(Claimer *claimer, int64 bucket);
 extern void claim_add_lane(Claimer *claimer, int64 bucket, int64 first_position, uint64 epoch);
 extern void claim_raise_heads(Claimer *claimer);
 
 extern bool claim_board_begin(Claimer *claimer);
 extern bool claim_board_lanes(Claimer *claimer);
+extern bool claim_board_has_more(Claimer *claimer);
 extern void claim_board_restart(Claimer *claimer);
 extern void claim_board_look_up(Claimer *claimer);
 extern void claim_board_raise(Claimer *claimer, LaneCursor *lane, int64 position);

@@ -83,6 +83,25 @@ claim_board_lanes(Claimer *claimer)
 	}
 }
 
+/* Whether there are lanes whose turn has not come, in this rank or a lower one. */
+bool
+claim_board_has_more(Claimer *claimer)
+{
+	int at = claimer->look_at;
+
+	for (int left = claimer->looks_left; left > 0; left--)
+	{
+		if (claim_may_serve(claimer, claimer->looks[at].bucket))
+			return true;
+		if (++at == claimer->rank_to)
+			at = claimer->rank_from;
+	}
+	for (at = claimer->rank_to; at < claimer->n_looks; at++)
+		if (claim_may_serve(claimer, claimer->looks[at].bucket))
+			return true;
+	return false;
+}
+
 /* Look again, and read with a newer snapshot in place of the caller's. */
 static void
 look_again(Claimer *claimer)
