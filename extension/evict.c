@@ -99,22 +99,44 @@ changes_extension(Node *statement)
 	return false;
 }
 
-/* Whether the user might carry the command out; else nobody is disturbed for it. */
 static bool
-may_evict(Oid database)
+may_create_databases(void)
 {
 	HeapTuple tuple;
-	bool may = false;
+	bool may;
 
-	if (object_ownercheck(DatabaseRelationId, database, GetUserId()))
+	if (superuser())
 		return true;
 	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-	if (HeapTupleIsValid(tuple))
-	{
-		may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
-		ReleaseSysCache(tuple);
-	}
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	ReleaseSysCache(tuple);
 	return may;
+}
+
+static bool
+is_template(Oid database)
+{
+	HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool is;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return is;
+}
+
+/* Whether the user may carry the command out; else nobody is disturbed for it. */
+static bool
+may_evict(Oid database, Node *statement)
+{
+	bool owner = object_ownercheck(DatabaseRelationId, database, GetUserId());
+
+	if (IsA(statement, CreatedbStmt))
+		return may_create_databases() && (owner || is_template(database));
+	return owner && (!IsA(statement, RenameStmt) || may_create_databases());
 }
 
 /* The processes of ours that are connected to the database. */
@@ -268,7 +290,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	bool end_of_prepared = is_end_of_prepared(statement);
 
 	if (OidIsValid(database) && context == PROCESS_UTILITY_TOPLEVEL && !IsTransactionBlock() &&
-		may_evict(database))
+		may_evict(database, statement))
 	{
 		change_evicting(database, +1);
 		PG_ENSURE_ERROR_CLEANUP(end_evicting, ObjectIdGetDatum(database));
