@@ -8,7 +8,8 @@
  *
  * Notes are collected in memory and written when the transaction is about to
  * commit, by the callback, so that nobody who ends tasks has to think of it. What a
- * subtransaction undoes is dropped with it.
+ * subtransaction undoes is dropped with it. Writing may fail as a commit does (under
+ * SERIALIZABLE): then it is one that fails, see commit_guard.c.
  */
 #include "postgres.h"
 

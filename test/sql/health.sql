@@ -31,7 +31,7 @@ SET stent.clock = '2020-01-01 00:02:00';
 SELECT h #>> '{oldest_claimable,function}', h #>> '{oldest_claimable,queue}', h #>> '{oldest_claimable,role}', h #>> '{oldest_claimable,age_seconds}',
        h #>> '{oldest_claimable,id}' = :'id'
 FROM stent.health() h;
-SELECT regexp_replace(p, '\m' || :'id' || '\M', 'ID', 'g') FROM jsonb_array_elements_text(stent.health() -> 'problems') p WHERE p LIKE 'task%';
+SELECT regexp_replace(p, '\m' || :'id' || '\M', 'ID', 'g') FROM jsonb_array_elements_text(stent.health() -> 'problems') p WHERE p LIKE 'task % is ready for %';
 ALTER ROLE health_app RENAME TO health_gone;
 SELECT p FROM jsonb_array_elements_text(stent.health() -> 'problems') p WHERE p LIKE '%health!_app%does not exist%' ESCAPE '!';
 ALTER ROLE health_gone RENAME TO health_app;
@@ -42,7 +42,7 @@ ALTER ROLE health_app LOGIN;
 SET SESSION AUTHORIZATION health_app;
 SELECT stent.run();
 RESET SESSION AUTHORIZATION;
-SELECT count(*) FROM jsonb_array_elements_text(stent.health() -> 'problems') p WHERE p LIKE 'task%';
+SELECT count(*) FROM jsonb_array_elements_text(stent.health() -> 'problems') p WHERE p LIKE 'task % is ready for %';
 RESET stent.clock;
 
 -- who holds the horizon back: a prepared transaction

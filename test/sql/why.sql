@@ -108,6 +108,10 @@ CALL why_run();
 SELECT why(:id);
 RESET SESSION AUTHORIZATION;
 
+-- leave nothing behind: what no session of this test may run
+WITH t AS (DELETE FROM stent.task t USING stent.function f WHERE f.id = t.function_id AND f.name LIKE 'why\_%' RETURNING t.id),
+r AS (DELETE FROM stent.ready r USING t WHERE r.task_id = t.id)
+DELETE FROM stent.due d USING t WHERE d.task_id = t.id;
 SELECT stent.unregister('why_f'), stent.unregister('why_external');
 DROP FUNCTION why;
 DROP PROCEDURE why_run;
