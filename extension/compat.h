@@ -20,6 +20,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 
 #if PG_VERSION_NUM < 150000
@@ -96,6 +97,17 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *k
 #else
 #define MyLocalTransactionId MyProc->lxid
 #endif
+
+/* 18 can also tell deferrable ones. */
+static inline Oid
+compat_primary_key(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
 
 /* 17 took a process's number out of its entry. Those of backends are below MaxBackends. */
 static inline int

@@ -151,8 +151,8 @@ is(sql(q{SELECT count(*) FILTER (WHERE role LIKE 'r%' AND function = 'work' AND 
 is(sql(q{SELECT count(*) FROM stent.tasks WHERE role = 'flood' AND (state, attempt) = ('completed', 1)}), 20000, 'the flood ended, uncharged');
 
 # a role that cannot log in
-add_role('nologin', 'NOLOGIN');
-$id = sql(q{SET ROLE nologin; SELECT stent.dispatch('work')});
+add_role('nologin');
+$id = sql(q{BEGIN; SET ROLE nologin; SELECT stent.dispatch('work'); RESET ROLE; ALTER ROLE nologin NOLOGIN; COMMIT});
 ends(dispatch_as('r1', q{'work'}), 'others go on');
 is(sql("SELECT state, attempt FROM stent.tasks WHERE id = $id"), $node->pg_version->major < 17 ? 'ready|0' : 'completed|1',
 	'a task of a role without LOGIN waits, before PostgreSQL 17');
@@ -160,9 +160,10 @@ sql(q{ALTER ROLE nologin LOGIN});
 ends($id, 'it runs when the role may log in');
 
 # a role that goes, and one that comes with the same name; a role that is renamed
-add_role('gone', 'NOLOGIN');
-$id = sql(q{SET ROLE gone; SELECT stent.dispatch('work')});
-my $id2 = sql(q{SET ROLE gone; SELECT stent.dispatch('work', delay => '1ms')});
+add_role('gone');
+my $id2;
+($id, $id2) = split(/\n/, sql(q{BEGIN; SET ROLE gone; SELECT stent.dispatch('work'); SELECT stent.dispatch('work', delay => '1ms');
+	RESET ROLE; ALTER ROLE gone NOLOGIN; COMMIT}));
 sql(q{DROP OWNED BY gone; DROP ROLE gone});
 ends(dispatch_as('r1', q{'work'}), 'others go on when a role is dropped');
 add_role('gone');
@@ -171,8 +172,8 @@ ends($id3, 'a new role of the name has its own tasks run');
 read_again();
 ends($_, 'and then those of the old one') for $id, $id2;
 
-add_role('old', 'NOLOGIN');
-$id = sql(q{SET ROLE old; SELECT stent.dispatch('work')});
+add_role('old');
+$id = sql(q{BEGIN; SET ROLE old; SELECT stent.dispatch('work'); RESET ROLE; ALTER ROLE old NOLOGIN; COMMIT});
 sql(q{ALTER ROLE old RENAME TO new; ALTER ROLE new LOGIN});
 ends(dispatch_as('new', q{'work'}), 'a renamed role runs what it sends');
 is(sql("SELECT state, attempt, role FROM stent.tasks WHERE id = $id"), 'ready|0|old', 'but not what was sent under the old name');

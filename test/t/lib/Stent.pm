@@ -142,7 +142,7 @@ my $loads = 0;
 sub begin_load
 {
 	my ($node, $database, $clients) = @_;
-	my $base = "$PostgreSQL::Test::Utils::tmp_check/load" . ++$loads;
+	my $base = PostgreSQL::Test::Utils::tempdir() . "/load" . ++$loads;
 	my $load = { node => $node, base => $base, runs => [] };
 	my $script = join('', map { "SELECT stent.dispatch('work', jsonb_build_object('n', $_));\n" } map { 10 * $_ } 1 .. 50);
 
