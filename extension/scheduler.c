@@ -189,23 +189,24 @@ unservable(Oid role)
 }
 
 static void
-note_exhausted(bool exhausted)
+warn_exhausted(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (!TimestampDifferenceExceeds(exhausted_warned, now, 60000))
+		return;
+	exhausted_warned = now;
+	ereport(WARNING,
+			(errmsg("stent could not start an executor: no background worker slot is free"),
+			 errhint("Raise max_worker_processes, or lower stent.max_executors.")));
+}
+
+static void
+not_exhausted(void)
+{
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
-	if (!exhausted)
-		stent_shared->exhausted_at = 0;
-	else if (stent_shared->exhausted_at == 0)
-		stent_shared->exhausted_at = now;
+	stent_shared->exhausted_at = 0;
 	LWLockRelease(stent_shared->lock);
-	if (exhausted && TimestampDifferenceExceeds(exhausted_warned, now, 60000))
-	{
-		exhausted_warned = now;
-		ereport(WARNING,
-				(errmsg("stent could not start an executor: no background worker slot is free"),
-				 errhint("Raise max_worker_processes, or lower stent.max_executors.")));
-	}
 }
 
 /* Start an executor of the role; false if it is not its turn. */
@@ -234,20 +235,19 @@ start_executor(Oid role)
 	}
 	worker.bgw_notify_pid = MyProcPid;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (handles[start.slot] != NULL)
-		pfree(handles[start.slot]);
-	handles[start.slot] = NULL;
 	if (RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
+		if (handles[start.slot] != NULL)
+			pfree(handles[start.slot]);
 		handles[start.slot] = handle;
 		generations[start.slot] = start.generation;
-		note_exhausted(false);
+		not_exhausted();
 	}
 	else
 	{
-		note_exhausted(true);
-		slots_start_failed(start.slot, start.generation,
-						   "no background worker slot is free; raise max_worker_processes");
+		/* the slot's last process may not be quite gone: its handle tells when */
+		slots_no_worker(start.slot, start.generation);
+		warn_exhausted();
 	}
 	MemoryContextSwitchTo(old);
 	return true;
@@ -264,6 +264,7 @@ reap(void)
 		if (handles[i] == NULL || GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
 			continue;
 		slots_start_failed(i, generations[i], "its process could not start; see the server log");
+		slots_worker_ended();
 		pfree(handles[i]);
 		handles[i] = NULL;
 	}

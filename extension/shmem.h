@@ -156,6 +156,8 @@ typedef struct StentShared
 	int yield_wanted;         /* so many executors shall leave to make room for other roles */
 	uint64 epoch_base;        /* above the epoch of every bucket that was removed */
 	TimestampTz exhausted_at; /* since when no background worker could be had; 0: not */
+	int capacity;             /* while exhausted: so many executors could be had, */
+	TimestampTz capacity_until; /* which is taken for true until then */
 	uint64 cold_starts;       /* executors started */
 	uint64 wakeups;           /* latches set for executors and waiters */
 	Oid counting;             /* database whose entries are being counted, one at a time */

@@ -103,6 +103,15 @@ slots_used(void)
 	return used;
 }
 
+/* How many executors there may be; fewer than the setting while no more can be had. */
+static int
+max_executors(TimestampTz now)
+{
+	if (stent_shared->exhausted_at != 0 && stent_shared->capacity_until > now)
+		return Min(stent_max_executors, stent_shared->capacity);
+	return stent_max_executors;
+}
+
 /* The waiting role that has waited longest, or NULL. */
 static BoardRole *
 longest_waiting(TimestampTz now, int *n_waiting)
@@ -191,10 +200,10 @@ slots_take(Oid database, Oid role, uint32 *generation)
 		/* it is another's turn; if that is in another database, its scheduler must know */
 		if (first->key.database != database && other != NULL)
 			wake = other->scheduler;
-		if (slots_used() >= stent_max_executors)
+		if (slots_used() >= max_executors(now))
 			leaver = make_room(first->key.database, first->key.role, n_waiting);
 	}
-	else if (slots_used() < stent_max_executors)
+	else if (slots_used() < max_executors(now))
 	{
 		for (int i = 0; i < MAX_EXECUTORS && taken < 0; i++)
 			if (stent_shared->executors[i].state == EXECUTOR_FREE)
@@ -307,6 +316,42 @@ slots_start_failed(int slot, uint32 generation, const char *problem)
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	if (entry->generation == generation && entry->state == EXECUTOR_STARTING)
 		release(entry, true, true, problem);
+	LWLockRelease(stent_shared->lock);
+}
+
+/*
+ * No background worker could be had for a slot. That is no failure of the role, which
+ * keeps its place in the queue: those there are have to do, by turns.
+ */
+void
+slots_no_worker(int slot, uint32 generation)
+{
+	ExecutorSlot *entry = &stent_shared->executors[slot];
+	TimestampTz now = GetCurrentTimestamp();
+	BoardRole *role;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	if (entry->generation == generation && entry->state == EXECUTOR_STARTING)
+	{
+		role = board_role(entry->database, entry->role, false);
+		if (role != NULL)
+			role->demand = true;
+		release(entry, false, true, NULL);
+	}
+	if (stent_shared->exhausted_at == 0)
+		stent_shared->exhausted_at = now;
+	stent_shared->capacity = slots_used();
+	stent_shared->capacity_until =
+		TimestampTzPlusMilliseconds(now, (int64) CAPACITY_LASTS_MS);
+	LWLockRelease(stent_shared->lock);
+}
+
+/* A background worker has ended: there may be room for another one. */
+void
+slots_worker_ended(void)
+{
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	stent_shared->capacity_until = 0;
 	LWLockRelease(stent_shared->lock);
 }
 

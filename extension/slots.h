@@ -17,6 +17,8 @@
 #define DEMAND_PATIENCE_MS 10
 /* how long an executor may stay though other roles wait */
 #define SLOT_TURN_MS 100
+/* no background worker could be had: how long until another try, should none end */
+#define CAPACITY_LASTS_MS 1000
 /* how long an idle executor keeps its slot though a role with an executor could use another */
 #define SLOT_KEEP_MS 1000
 
@@ -28,6 +30,8 @@ extern int slots_used(void);
 /* these take it */
 extern int slots_take(Oid database, Oid role, uint32 *generation);
 extern void slots_start_failed(int slot, uint32 generation, const char *problem);
+extern void slots_no_worker(int slot, uint32 generation);
+extern void slots_worker_ended(void);
 extern bool slots_begin(int slot, uint32 generation);
 extern void slots_end(int slot, bool failed, bool work_left);
 extern uint64 slots_loop(int slot);
