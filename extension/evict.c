@@ -285,8 +285,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	const char *name = needs_empty(statement);
 	Oid database = name == NULL ? InvalidOid : get_database_oid(name, true);
 	/* after it the tree may be gone, and the transaction may be another */
-	bool new_database =
-		IsA(statement, CreatedbStmt) || IsA(statement, RenameStmt) || IsA(statement, DropdbStmt);
+	bool new_database = IsA(statement, CreatedbStmt) || IsA(statement, RenameStmt) ||
+						IsA(statement, DropdbStmt) || IsA(statement, AlterDatabaseStmt);
 	bool end_of_prepared = is_end_of_prepared(statement);
 
 	if (OidIsValid(database) && context == PROCESS_UTILITY_TOPLEVEL && !IsTransactionBlock() &&
