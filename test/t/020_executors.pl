@@ -144,7 +144,7 @@ add_role('flood');
 as('flood', q{SELECT count(*) FROM stent.dispatch_many('tell', array_fill('{"expression": "1"}'::jsonb, ARRAY[20000]))});
 comes($node, q{SELECT count(*) > 100 FROM stent.archive}, 'the flood has begun');
 sql(join('', map { "SET SESSION AUTHORIZATION r$_; SELECT count(stent.dispatch('work', jsonb_build_object('n', n))) FROM generate_series(1, 4) n; RESET SESSION AUTHORIZATION;" } 1 .. 50));
-all_end($node, 'flood and others end');
+all_end($node, 'flood and others end', patience => 120);
 is(sql(q{SELECT count(*) FILTER (WHERE role LIKE 'r%' AND function = 'work' AND finished_at < (SELECT max(finished_at) FROM stent.tasks WHERE role = 'flood'))
 		FROM stent.tasks WHERE created_at > (SELECT min(created_at) FROM stent.tasks WHERE role = 'flood')}),
 	200, 'no role waited until the flood was over');
@@ -218,6 +218,11 @@ is(sql("SELECT attempt FROM stent.tasks WHERE id = $id"), 1, 'uncharged');
 $id = dispatch_as('r1', q{'fails', '{"expression": "1/0"}'});
 comes($node, "SELECT state || ' ' || (error ->> 'code') FROM stent.tasks WHERE id = $id", 'an error is recorded', expected => 'failed 22012');
 ends(dispatch_as('r1', q{'work'}), 'and its executor goes on');
+
+# session locks and prepared statements end with the task, not with the executor
+ends(dispatch_as('r1', q{'tell', '{"expression": "pg_advisory_lock(77)"}'}), 'a handler takes a session lock');
+comes($node, q{SELECT pg_try_advisory_lock(77) FROM pg_stat_activity WHERE usename = 'r1' AND backend_type = 'stent executor' AND state = 'idle'},
+	'which is free when it has ended');
 
 # notifications
 my $listener = $node->background_psql('postgres');

@@ -14,7 +14,7 @@ use Time::HiRes qw(usleep);
 our @EXPORT = qw(stent_node install comes value pids all_end begin_load end_load acknowledged books_balance);
 
 # Far below the backstop of five minutes: what it saved would be seen as late.
-my $PATIENCE_S = 60;
+my $PATIENCE_S = 40 * $PostgreSQL::Test::Utils::timeout_default / 180;
 
 # A server that preloads the library, not started yet.
 sub stent_node
@@ -87,7 +87,8 @@ sub value
 	return $out;
 }
 
-# A test: the query comes to say true (or what is expected).
+# A test: the query comes to say true (or what is expected). If not, nothing that
+# follows would mean anything.
 sub comes
 {
 	my ($node, $query, $name, %params) = @_;
@@ -114,7 +115,7 @@ sub comes
 		WHERE backend_type LIKE 'stent%' OR backend_type = 'client backend'}) // 'no answer');
 	diag(value($node, $database, q{SELECT id, function, role, state, attempt, due_at, error FROM stent.tasks
 		WHERE finished_at IS NULL ORDER BY id LIMIT 20}) // 'no answer');
-	return 0;
+	die 'waited in vain';
 }
 
 # The processes of a kind.
