@@ -192,13 +192,20 @@ fails("SET statement_timeout = '50ms'; SELECT stent.wait_for($gated);", 'stateme
 fails("SET statement_timeout = '50ms'; CALL stent.wait_until_done($gated);", 'the same of the procedure', '57014');
 
 # twenty wait for one task; the procedures among them hold nothing back
-my @waiters = (
+my @waiters;
+{
+	local $ENV{PGOPTIONS} = '-c default_transaction_isolation=serializable';
+	push @waiters, in_background("CALL stent.wait_until_done($gated);");
+}
+push @waiters, (
 	(map { in_background("SELECT stent.wait_for($gated);") } 1 .. 10),
-	(map { in_background("CALL stent.wait_until_done($gated);") } 1 .. 9),
+	(map { in_background("CALL stent.wait_until_done($gated);") } 1 .. 8),
 	in_background("DO \$\$ DECLARE r jsonb; BEGIN CALL stent.wait_until_done($gated, NULL, r); INSERT INTO told VALUES ($gated, r = '1'); END \$\$"));
 until_waiting("%stent.wait_%($gated%", 20, 'Extension');
 is(sql(q{SELECT count(*) || ' ' || count(backend_xmin) || ' ' || count(backend_xid) FROM pg_stat_activity
 	WHERE query LIKE '%CALL stent.wait_until_done%' AND wait_event_type = 'Extension'}), '10 0 0', 'a waiting procedure holds neither xmin nor xid');
+is(sql(q{SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	WHERE query LIKE '%CALL stent.wait_until_done%' AND wait_event_type = 'Extension' AND l.locktype <> 'virtualxid'}), '0', 'nor any lock');
 is(sql(q{SELECT count(*) || ' ' || count(backend_xmin) FROM pg_stat_activity
 	WHERE query LIKE 'SELECT stent.wait_for%' AND wait_event_type = 'Extension'}), '10 10', 'a waiting function holds a snapshot');
 # one of them is killed, one cancelled
