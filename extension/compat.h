@@ -61,6 +61,17 @@ compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int nke
 #endif
 }
 
+/* 18 asks whether a deferrable key will do. */
+static inline Oid
+compat_primary_key_index(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
 /* 16 added onlySummarizing. */
 static inline void
 compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate)
@@ -97,17 +108,6 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *k
 #else
 #define MyLocalTransactionId MyProc->lxid
 #endif
-
-/* 18 can also tell deferrable ones. */
-static inline Oid
-compat_primary_key(Relation rel)
-{
-#if PG_VERSION_NUM >= 180000
-	return RelationGetPrimaryKeyIndex(rel, false);
-#else
-	return RelationGetPrimaryKeyIndex(rel);
-#endif
-}
 
 /* 17 took a process's number out of its entry. Those of backends are below MaxBackends. */
 static inline int

@@ -151,17 +151,17 @@ typedef struct StentShared
 	pg_atomic_uint32 running;
 	pg_atomic_uint32 waiting;
 	pg_atomic_uint32 cancelling;
-	int careful;              /* proc that runs a task which crashed a server before, -1: none */
-	bool careful_wanted;      /* somebody passed over such a task meanwhile */
-	int yield_wanted;         /* so many executors shall leave to make room for other roles */
-	uint64 epoch_base;        /* above the epoch of every bucket that was removed */
-	TimestampTz exhausted_at; /* since when no background worker could be had; 0: not */
-	int capacity;             /* while exhausted: so many executors could be had, */
+	int careful;                /* proc that runs a task which crashed a server before, -1: none */
+	bool careful_wanted;        /* somebody passed over such a task meanwhile */
+	int yield_wanted;           /* so many executors shall leave to make room for other roles */
+	uint64 epoch_base;          /* above the epoch of every bucket that was removed */
+	TimestampTz exhausted_at;   /* since when no background worker could be had; 0: not */
+	int capacity;               /* while exhausted: so many executors could be had, */
 	TimestampTz capacity_until; /* which is taken for true until then */
-	uint64 cold_starts;       /* executors started */
-	uint64 wakeups;           /* latches set for executors and waiters */
-	Oid counting;             /* database whose entries are being counted, one at a time */
-	int n_count_log;          /* -1: there were too many */
+	uint64 cold_starts;         /* executors started */
+	uint64 wakeups;             /* latches set for executors and waiters */
+	Oid counting;               /* database whose entries are being counted, one at a time */
+	int n_count_log;            /* -1: there were too many */
 	CountLog count_log[COUNT_LOG];
 	DatabaseSlot databases[MAX_DATABASES];
 	ExecutorSlot executors[MAX_EXECUTORS];

@@ -341,8 +341,7 @@ slots_no_worker(int slot, uint32 generation)
 	if (stent_shared->exhausted_at == 0)
 		stent_shared->exhausted_at = now;
 	stent_shared->capacity = slots_used();
-	stent_shared->capacity_until =
-		TimestampTzPlusMilliseconds(now, (int64) CAPACITY_LASTS_MS);
+	stent_shared->capacity_until = TimestampTzPlusMilliseconds(now, (int64) CAPACITY_LASTS_MS);
 	LWLockRelease(stent_shared->lock);
 }
 

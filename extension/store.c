@@ -213,7 +213,7 @@ table_open_to_read(StoreRel *table, Oid oid)
 	Oid pkey;
 
 	table->rel = table_open(oid, AccessShareLock);
-	pkey = compat_primary_key(table->rel);
+	pkey = compat_primary_key_index(table->rel);
 	if (!OidIsValid(pkey))
 		elog(ERROR, "relation \"%s\" has no primary key", RelationGetRelationName(table->rel));
 	table->pkey = index_open(pkey, AccessShareLock);

@@ -75,6 +75,8 @@ DECLARE
     running record;
     entry record;
     server record;
+    mine record;
+    standing text;
     canceller constant integer := stent._canceller(id);
     reason text;
 BEGIN
@@ -145,9 +147,19 @@ BEGIN
                       CASE t.crashed WHEN 1 THEN 'once' ELSE t.crashed || ' times' END, server.careful_pid);
     ELSIF t.state = 'scheduled' THEN
         RETURN format('It is due since %s UTC and becomes ready at any moment.', date_trunc('second', t.due_at));
+    END IF;
+    standing := CASE WHEN entry.before = 0 THEN 'is the next of its role'
+                     ELSE format('%s%s of its role stand%s before it', CASE WHEN entry.before_exact THEN '' ELSE 'at least ' END,
+                                 CASE entry.before WHEN 1 THEN '1 task' ELSE entry.before || ' tasks' END,
+                                 CASE entry.before WHEN 1 THEN 's' ELSE '' END) END;
+    SELECT count(*) FILTER (WHERE e.state = 'busy') AS busy, count(*) AS n INTO mine
+    FROM stent._executors() e JOIN pg_database d ON d.oid = e.database
+    WHERE d.datname = current_database() AND pg_get_userbyid(e.role) = t.role;
+    IF server.used >= server.max_executors AND mine.n = mine.busy THEN
+        RETURN format('It is ready, but all executors are busy (%s of %s, %s with tasks of its role); %s.', server.used,
+                      server.max_executors, mine.busy, CASE WHEN entry.before = 0 THEN 'it ' || standing ELSE standing END);
     ELSIF entry.before > 0 THEN
-        RETURN format('It is ready and %s%s of its role before it.', CASE WHEN entry.before_exact THEN '' ELSE 'at least ' END,
-                      CASE entry.before WHEN 1 THEN '1 task stands' ELSE entry.before || ' tasks stand' END);
+        RETURN format('It is ready and %s.', standing);
     END IF;
     RETURN 'It is ready and should start at any moment.';
 END

@@ -77,8 +77,8 @@ becomes('SELECT count(*) FROM stent.running', '2', 'both executors are busy');
 
 my $second = value("SELECT stent.dispatch('gate')");
 my $third = value("SELECT stent.dispatch('gate')");
-is(why($second), 'It is ready and should start at any moment.', 'why: the next');
-is(why($third), 'It is ready and 1 task stands of its role before it.', 'why: one is before it');
+is(why($second), 'It is ready, but all executors are busy (2 of 2, 1 with tasks of its role); it is the next of its role.', 'why: the next');
+is(why($third), 'It is ready, but all executors are busy (2 of 2, 1 with tasks of its role); 1 task of its role stands before it.', 'why: one is before it');
 value('CREATE ROLE late LOGIN');
 value("SELECT stent.grant_usage('late')");
 my $late = value_as('late', "SELECT stent.dispatch('quick')");
