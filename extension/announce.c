@@ -400,6 +400,22 @@ wake_waiters(void)
 	}
 }
 
+/* Have every session that waits in this database look, at once. */
+void
+announce_to_waiters(void)
+{
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&stent_shared->waiting) == 0)
+		return;
+	for (int i = 0; i < stent_shared->n_procs; i++)
+	{
+		StentProc *proc = &stent_shared->procs[i];
+
+		if (pg_atomic_read_u64(&proc->waits_for) != NO_ID && proc->database == MyDatabaseId)
+			shmem_set_latch(i);
+	}
+}
+
 static void
 forget_notes(void)
 {

@@ -262,6 +262,8 @@ prepared_ended(void)
 	}
 	LWLockRelease(stent_shared->lock);
 	shmem_set_latch(scheduler);
+	/* it may have ended tasks, which ones nobody knows any more */
+	announce_to_waiters();
 }
 
 static void

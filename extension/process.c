@@ -73,6 +73,8 @@ process_wait(long timeout_ms)
 		wake |= WL_TIMEOUT;
 	(void) WaitLatch(MyLatch, wake, timeout_ms, event);
 	ResetLatch(MyLatch);
+	/* there is nothing to cancel while we wait */
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 }
 

@@ -361,6 +361,38 @@ promote(Oid role)
 	LWLockRelease(stent_shared->lock);
 }
 
+/* The same; what goes wrong with one role's entries must not keep others waiting. */
+static void
+try_promote(Oid role)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		promote(role);
+	}
+	PG_CATCH();
+	{
+		BoardRole *entry;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(cxt);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+		entry = board_role(me.database, role, false);
+		if (entry != NULL)
+			entry->due_again =
+				GetCurrentTimestamp() +
+				Min(1 << Min(entry->due_misses++, 10), DUE_AGAIN_MAX_S) * USECS_PER_SEC;
+		LWLockRelease(stent_shared->lock);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+}
+
 /* Act on what others wrote into our slot. */
 static void
 look_at_slot(bool *load, bool *recount)
@@ -435,7 +467,7 @@ scheduler_loop(void)
 			}
 			for (int i = 0; i < n_dues; i++)
 			{
-				promote(dues[i]);
+				try_promote(dues[i]);
 				progress = true;
 			}
 		}

@@ -16,6 +16,7 @@
 #include "storage/shmem.h"
 
 #include "board.h"
+#include "careful.h"
 #include "compat.h"
 #include "shmem.h"
 #include "state_file.h"
@@ -121,9 +122,8 @@ backend_exits(int code, Datum arg)
 		pg_atomic_fetch_sub_u32(&stent_shared->cancelling, 1);
 	if (pg_atomic_read_u64(&proc->task_id) != NO_ID)
 		pg_atomic_fetch_sub_u32(&stent_shared->running, 1);
+	careful_leave();
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
-	if (stent_shared->careful == MyProcIndex)
-		stent_shared->careful = -1;
 	/* who interrupts a task holds the lock, so that it does not signal another process */
 	clear_proc(proc);
 	LWLockRelease(stent_shared->lock);
