@@ -41,6 +41,12 @@
 /* busy for this long with work left over: another executor would help */
 #define HELP_AFTER_MS 5
 
+/*
+ * A batch that took all there was needs no empty one after it to tell. But
+ * housekeeping wants one from time to time (archive.c).
+ */
+#define EMPTY_BATCH_EVERY_MS (10 * 60 * 1000)
+
 static ProcessStart me;
 static bool healthy;
 static bool failed;
@@ -145,6 +151,7 @@ static void
 serve(void)
 {
 	TimestampTz busy_since = GetCurrentTimestamp();
+	TimestampTz found_nothing = 0;
 	int failures = 0;
 
 	for (;;)
@@ -178,6 +185,12 @@ serve(void)
 			slots_healthy(me.slot);
 		healthy = true;
 		work_left = report.done > 0 || report.given_back > 0;
+		if (!work_left)
+			found_nothing = GetCurrentTimestamp();
+		else if (me.slot >= 0 && report.drained && report.given_back == 0 &&
+				 !TimestampDifferenceExceeds(found_nothing, GetCurrentTimestamp(),
+											 EMPTY_BATCH_EVERY_MS))
+			work_left = false;
 		if (me.slot >= 0 && slots_should_leave(me.slot))
 			return;
 		if (work_left)

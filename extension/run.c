@@ -404,6 +404,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 {
 	Batch batch = {0};
 	MemoryContext outer = CurrentMemoryContext;
+	bool drained = false;
 
 	(void) shmem_my_proc();
 	function_caches_quiet();
@@ -440,7 +441,10 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 		MemoryContextReset(batch.task_cxt);
 		PopActiveSnapshot();
 		if (!ran)
+		{
+			drained = !batch.more;
 			break;
+		}
 	}
 
 	claim_raise_heads(&batch.claimer);
@@ -457,6 +461,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 	report->done = batch.done;
 	report->given_back = batch.given_back;
 	report->more = batch.more;
+	report->drained = drained;
 }
 
 /* Run up to max_tasks tasks of the current user. */

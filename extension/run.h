@@ -12,6 +12,7 @@ typedef struct RunReport
 	int done;       /* tasks that ended */
 	int given_back; /* tasks that will run again, uncharged */
 	bool more;      /* it ended though there was more to claim */
+	bool drained;   /* it ended because nothing more was claimable */
 } RunReport;
 
 extern void run_batch(int max_tasks, char **queues, int n_queues, RunReport *report);
