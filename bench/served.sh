@@ -106,6 +106,23 @@ SQL
     { cat plain_20; printf '%s\n' '\if :n < 20' '\sleep 5 ms' '\endif'; } >plain_loop
 }
 
+# Processor time that the server has used so far, in clock ticks of 10 ms.
+ticks() {
+    local postmaster sum pid more
+    postmaster=$(head -n 1 "$PGDATA/postmaster.pid")
+    sum=$(awk '{ sub(/.*\) /, ""); print $12 + $13 + $14 + $15 }' "/proc/$postmaster/stat")
+    for pid in $(pgrep -P "$postmaster"); do
+        more=$(awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$pid/stat" 2>/dev/null) || more=0
+        sum=$((sum + ${more:-0}))
+    done
+    echo "$sum"
+}
+
+# Processor time of the server a task, in microseconds.
+record_cost() { # <key> <ticks before> <tasks>
+    record "$1 cost" "$(awk -v t=$(($(ticks) - $2)) -v n="$3" 'BEGIN { print t * 10000 / n }')"
+}
+
 # ---- latency -------------------------------------------------------------
 
 # From dispatching to starting, in ms. The call is when the task was made, before
@@ -182,13 +199,15 @@ part_latency() {
 
 # Tasks finished a second while four clients dispatch; all are finished at the end.
 measure_end_to_end() { # <key> <script> <seconds> <tasks a dispatch>
-    local key=$1 script=$2 length=$3 size=$4 first dispatched
+    local key=$1 script=$2 length=$3 size=$4 first dispatched before
     first=$(last_id)
+    before=$(ticks)
     new_log dispatching
     drive_log dispatching "$script" 4 -T "$length"
     dispatched=$(($(cat "$WORK/log/dispatching".[0-9]* | wc -l) * size))
     wait_empty
-    check_archive "$first" "$dispatched" "$key"
+    record_cost "$key" "$before" "$dispatched"
+    check_archive "$first" "$dispatched" "$key" "$key cost"
     record "$key dispatched" "$(query "SELECT count(*) / extract(epoch FROM max(created_at) - min(created_at))
                                        FROM stent.archive WHERE id > $first")"
     record "$key" "$(query "WITH dispatching AS (SELECT min(created_at) AS a, max(created_at) AS b FROM stent.archive WHERE id > $first)
@@ -232,6 +251,7 @@ part_executors() {
     for size in 1 100; do
         row "$size a dispatch" "end executors $size" "end sessions $size" ">= 0.80"
         row "$size a dispatch: dispatched/s meanwhile" "end executors $size dispatched" "end sessions $size dispatched"
+        row "$size a dispatch: processor time a task, microseconds" "end executors $size cost" "end sessions $size cost"
     done
     set_executors $EXECUTORS
     dropdb executors
@@ -443,7 +463,7 @@ latency_of_tenth() { # <after id> <percent> <tenth, from 0>
 # ---- preload -------------------------------------------------------------
 
 part_preload() {
-    local round cluster slices=$((ROUNDS * 2)) n=$((SCALE * 30000)) suffix
+    local round cluster slices=$((ROUNDS * 2)) before n=$((SCALE * 30000)) suffix
     for cluster in served plain; do
         use_cluster $cluster
         [[ $cluster == plain ]] || set_executors 0
@@ -457,10 +477,15 @@ part_preload() {
             suffix=
             [[ $cluster == served ]] || suffix=" without"
             measure_insert "preload dispatch 1$suffix" dispatch stent.task 1 $((SCALE * 400)) 1
-            measure_insert "preload dispatch 4$suffix" dispatch stent.task 4 $((SCALE * 200)) 1
+            before=$(ticks)
+            measure_insert "preload dispatch 4$suffix" dispatch stent.task 4 $((SCALE * 1000)) 1
+            record_cost "preload dispatch$suffix" "$before" $((SCALE * 4000))
             drain 2
             load_tasks "$n"
-            measure_drain "preload run$suffix" run_100 stent.task 2 $((n / 250)) "$LIVE"
+            settle stent.task "$LIVE" >/dev/null
+            before=$(ticks)
+            measure_drain "preload run$suffix" run_100 stent.task 2 $((n / 250)) stent.function
+            record_cost "preload run$suffix" "$before" $((n / 250 * 200))
             drain 2
         done
     done
@@ -468,6 +493,9 @@ part_preload() {
     row "dispatches/s, 1 client" "preload dispatch 1" "preload dispatch 1 without" ">= 0.98"
     row "dispatches/s, 4 clients" "preload dispatch 4" "preload dispatch 4 without" ">= 0.98"
     row "tasks/s by stent.run(100), 2 clients" "preload run" "preload run without" ">= 0.98"
+    row "Processor time of the server, microseconds" "" "" lower
+    row "a dispatch, 4 clients" "preload dispatch cost" "preload dispatch without cost" "<= 1.02 x"
+    row "a task by stent.run(100), 2 clients" "preload run cost" "preload run without cost" "<= 1.02 x"
     for cluster in served plain; do
         use_cluster $cluster
         dropdb preload
