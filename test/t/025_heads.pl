@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Stent;
 use Test::More;
 
-my $node = stent_node('heads', conf => 'stent.max_executors = 1');
+my $node = stent_node('heads', conf => "stent.max_executors = 1\nstent.idle_timeout = '1h'");
 $node->start;
 install($node, 'postgres');
 my $gate = $node->background_psql('postgres');
