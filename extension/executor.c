@@ -48,7 +48,7 @@
 #define EMPTY_BATCH_EVERY_MS (10 * 60 * 1000)
 
 static ProcessStart me;
-static bool healthy;
+static bool healthy; /* a batch has succeeded */
 static bool failed;
 static bool work_left = true;
 static volatile sig_atomic_t stop_wanted; /* by stent.stop(), without preload */
@@ -66,7 +66,8 @@ stop_handler(SIGNAL_ARGS)
 static void
 executor_exits(int code, Datum arg)
 {
-	slots_end(me.slot, failed || !healthy, work_left);
+	/* who is asked to go before its first batch has ended has not failed */
+	slots_end(me.slot, failed || (!healthy && !stent_shared->executors[me.slot].leave), work_left);
 }
 
 /* One batch in a transaction of its own; false if there is nothing to serve any more. */

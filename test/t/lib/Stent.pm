@@ -113,6 +113,7 @@ sub comes
 	diag("expected: $expected\nlast: " . ($last // 'no answer') . "\nquery: $query");
 	diag(value($node, $database, q{SELECT pid, backend_type, datname, usename, state, wait_event, query FROM pg_stat_activity
 		WHERE backend_type LIKE 'stent%' OR backend_type = 'client backend'}) // 'no answer');
+	diag(value($node, $database, 'SELECT jsonb_pretty(stent.health())') // 'no health');
 	diag(value($node, $database, q{SELECT id, function, role, state, attempt, due_at, error FROM stent.tasks
 		WHERE finished_at IS NULL ORDER BY id LIMIT 20}) // 'no answer');
 	die 'waited in vain';
