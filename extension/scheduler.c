@@ -66,9 +66,17 @@ scheduler_exits(int code, Datum arg)
 	DatabaseSlot *slot;
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
-	if (stent_shared->counting == me.database)
-		stent_shared->counting = InvalidOid;
 	slot = shmem_database(me.database, false);
+	if (stent_shared->counting == me.database)
+	{
+		/* the log is another database's from now on */
+		stent_shared->counting = InvalidOid;
+		if (slot != NULL)
+		{
+			slot->count_epoch++;
+			slot->counted = false;
+		}
+	}
 	if (slot != NULL && slot->scheduler == MyProcIndex)
 	{
 		slot->scheduler = -1;
@@ -278,6 +286,8 @@ roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *
 	Timestamp moment = clock_now();
 	HASH_SEQ_STATUS status;
 	BoardRole *role;
+	BoardRole *longest = NULL;
+	bool listed = false;
 
 	*n_starts = *n_dues = 0;
 	LWLockAcquire(stent_shared->lock, LW_SHARED);
@@ -286,8 +296,19 @@ roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *
 	{
 		if (role->key.database != me.database)
 			continue;
-		if (slots_wants_executor(role, now, again) && *n_starts < ROLES_A_PASS)
-			starts[(*n_starts)++] = role->key.role;
+		if (slots_wants_executor(role, now, again))
+		{
+			bool room = *n_starts < ROLES_A_PASS;
+
+			if (room)
+				starts[(*n_starts)++] = role->key.role;
+			if (role->executors == 0 &&
+				(longest == NULL || role->demand_since < longest->demand_since))
+			{
+				longest = role;
+				listed = room;
+			}
+		}
 		if (role->next_due == DT_NOEND)
 			continue;
 		if (role->due_again > now)
@@ -297,6 +318,9 @@ roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *
 		else
 			*again = Min(*again, now + (role->next_due - moment));
 	}
+	/* no slot is given to anybody before it has one, so it must be asked for */
+	if (longest != NULL && !listed)
+		starts[0] = longest->key.role;
 	LWLockRelease(stent_shared->lock);
 	return *n_starts + *n_dues;
 }
