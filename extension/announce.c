@@ -94,11 +94,13 @@ note_for(Oid role, int64 bucket, SubTransactionId subid)
 		make_table();
 	if (n_notes == max_notes)
 	{
-		max_notes = Max(2 * max_notes, 64);
+		int max = Max(2 * max_notes, 64);
+
 		if (notes == NULL)
-			notes = MemoryContextAlloc(TopMemoryContext, max_notes * sizeof(Note *));
+			notes = MemoryContextAlloc(TopMemoryContext, max * sizeof(Note *));
 		else
-			notes = repalloc(notes, max_notes * sizeof(Note *));
+			notes = repalloc_huge(notes, max * sizeof(Note *));
+		max_notes = max;
 	}
 	note = hash_search(table, &key, HASH_ENTER, &found);
 	if (!found)
@@ -177,11 +179,13 @@ announce_finished(int64 task_id)
 		return;
 	if (n_finished == max_finished)
 	{
-		max_finished = Max(2 * max_finished, 128);
+		int max = Max(2 * max_finished, 128);
+
 		if (finished == NULL)
-			finished = MemoryContextAlloc(TopMemoryContext, max_finished * sizeof(Finished));
+			finished = MemoryContextAlloc(TopMemoryContext, max * sizeof(Finished));
 		else
-			finished = repalloc_huge(finished, max_finished * sizeof(Finished));
+			finished = repalloc_huge(finished, max * sizeof(Finished));
+		max_finished = max;
 	}
 	finished[n_finished++] = (Finished){task_id, GetCurrentSubTransactionId()};
 	newest_subid = Max(newest_subid, GetCurrentSubTransactionId());

@@ -48,11 +48,13 @@ note_for(int32 lane_id)
 			return &notes[i];
 	if (n_notes == max_notes)
 	{
-		max_notes = Max(2 * max_notes, 64);
+		int max = Max(2 * max_notes, 64);
+
 		if (notes == NULL)
-			notes = MemoryContextAlloc(TopMemoryContext, max_notes * sizeof(Note));
+			notes = MemoryContextAlloc(TopMemoryContext, max * sizeof(Note));
 		else
-			notes = repalloc_huge(notes, max_notes * sizeof(Note));
+			notes = repalloc_huge(notes, max * sizeof(Note));
+		max_notes = max;
 	}
 	memset(&notes[n_notes], 0, sizeof(Note));
 	notes[n_notes].lane_id = lane_id;
