@@ -61,11 +61,13 @@ commit_guard_add(int64 task_id, int replays, int attempt)
 {
 	if (n_members == max_members)
 	{
-		max_members = Max(2 * max_members, 128);
+		int max = Max(2 * max_members, 128);
+
 		if (members == NULL)
-			members = MemoryContextAlloc(TopMemoryContext, max_members * sizeof(Member));
+			members = MemoryContextAlloc(TopMemoryContext, max * sizeof(Member));
 		else
-			members = repalloc(members, max_members * sizeof(Member));
+			members = repalloc_huge(members, max * sizeof(Member));
+		max_members = max;
 	}
 	members[n_members++] = (Member){task_id, replays, attempt, GetCurrentSubTransactionId()};
 }

@@ -49,6 +49,7 @@
 
 static ProcessStart me;
 static bool healthy; /* a batch has succeeded */
+static bool orderly; /* there was a reason to go, and no error */
 static bool failed;
 static bool work_left = true;
 static volatile sig_atomic_t stop_wanted; /* by stent.stop(), without preload */
@@ -66,8 +67,9 @@ stop_handler(SIGNAL_ARGS)
 static void
 executor_exits(int code, Datum arg)
 {
-	/* who is asked to go before its first batch has ended has not failed */
-	slots_end(me.slot, failed || (!healthy && !stent_shared->executors[me.slot].leave), work_left);
+	/* who is made to go before its first batch has ended has not failed */
+	slots_end(me.slot, failed || (!healthy && !orderly && !stent_shared->executors[me.slot].leave),
+			  work_left);
 }
 
 /* One batch in a transaction of its own; false if there is nothing to serve any more. */
@@ -238,5 +240,6 @@ stent_executor_main(Datum arg)
 	CurrentMemoryContext =
 		AllocSetContextCreate(TopMemoryContext, "stent executor", ALLOCSET_DEFAULT_SIZES);
 	serve();
+	orderly = !failed;
 	proc_exit(failed ? 1 : 0);
 }

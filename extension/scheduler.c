@@ -45,6 +45,9 @@
 
 #define BACKSTOP_MS (5 * 60 * 1000)
 
+/* a scheduler that has lived so long is no failing one */
+#define HEALTHY_AFTER_MS 10000
+
 /* roles looked at in one pass */
 #define ROLES_A_PASS 128
 
@@ -59,6 +62,7 @@ static bool orderly;
 static BackgroundWorkerHandle *handles[MAX_EXECUTORS];
 static uint32 generations[MAX_EXECUTORS];
 static TimestampTz exhausted_warned;
+static TimestampTz served_since;
 
 static void
 scheduler_exits(int code, Datum arg)
@@ -83,8 +87,13 @@ scheduler_exits(int code, Datum arg)
 		slot->scheduler_pid = 0;
 		if (!orderly)
 		{
-			int delay = Min(1 << Min(slot->failures, 6), 60);
+			int delay;
 
+			/* one that served for a while has failed for the first time */
+			if (served_since != 0 &&
+				TimestampDifferenceExceeds(served_since, GetCurrentTimestamp(), HEALTHY_AFTER_MS))
+				slot->failures = 0;
+			delay = Min(1 << Min(slot->failures, 6), 60);
 			slot->state = DATABASE_FAILED;
 			slot->failures++;
 			slot->retry_at = GetCurrentTimestamp() + delay * USECS_PER_SEC;
@@ -541,6 +550,7 @@ stent_scheduler_main(Datum arg)
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("statement_timeout", "0", PGC_USERSET, PGC_S_SESSION);
 	SetConfigOption("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_SESSION);
 
 	if (IsBinaryUpgrade)
 		leave(DATABASE_WANTED, "pg_upgrade is at work");
@@ -554,9 +564,9 @@ stent_scheduler_main(Datum arg)
 		slot->state = DATABASE_SERVED;
 		/* some may have been prepared before the server started */
 		slot->prepared = true;
-		slot->failures = 0;
 		slot->problem[0] = '\0';
 	}
 	LWLockRelease(stent_shared->lock);
+	served_since = GetCurrentTimestamp();
 	scheduler_loop();
 }
