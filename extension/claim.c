@@ -213,14 +213,17 @@ claim_peek(Claimer *claimer, Candidate *candidate)
 	}
 }
 
-/* Whether more than the entry just taken was seen, for another executor to take. */
+/*
+ * Whether there may be more than the entry just taken, for another executor to take.
+ * Without the board nobody knows what other priorities have.
+ */
 bool
 claim_has_more(Claimer *claimer)
 {
 	for (int i = 0; i < claimer->n_lanes; i++)
 		if (claimer->lanes[i].fresh || claimer->lanes[i].next < claimer->lanes[i].n)
 			return true;
-	return claimer->board && claim_board_has_more(claimer);
+	return !claimer->board || claim_board_has_more(claimer);
 }
 
 /* Pass over the entry just looked at, which nobody has taken. */
