@@ -19,6 +19,7 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "attempt.h"
@@ -48,6 +49,7 @@
 #define EMPTY_BATCH_EVERY_MS (10 * 60 * 1000)
 
 static ProcessStart me;
+static TimeoutId help_timer;
 static bool healthy; /* a batch has succeeded */
 static bool orderly; /* there was a reason to go, and no error */
 static bool failed;
@@ -67,9 +69,13 @@ stop_handler(SIGNAL_ARGS)
 static void
 executor_exits(int code, Datum arg)
 {
-	/* who is made to go before its first batch has ended has not failed */
-	slots_end(me.slot, failed || (!healthy && !orderly && !stent_shared->executors[me.slot].leave),
-			  work_left);
+	SlotEnd end = SLOT_GIVEN_BACK;
+
+	if (failed)
+		end = SLOT_FAILED;
+	else if (!healthy && !orderly && !stent_shared->executors[me.slot].leave)
+		end = ProcDiePending ? SLOT_KILLED : SLOT_FAILED;
+	slots_end(me.slot, end, work_left);
 }
 
 /* One batch in a transaction of its own; false if there is nothing to serve any more. */
@@ -117,6 +123,23 @@ try_batch(RunReport *report, bool *error)
 	return goes_on;
 }
 
+/*
+ * A task that was thought to be quick is not, and there is more to do: the scheduler
+ * shall find somebody for it. Runs in a signal handler.
+ */
+static void
+help_due(void)
+{
+	DatabaseSlot *database;
+
+	if (!run_saw_more)
+		return;
+	database = shmem_database(me.database, false);
+	stent_shared->executors[me.slot].overdue = true;
+	if (database != NULL)
+		shmem_set_latch(database->scheduler);
+}
+
 /* Wait for work; false if none came in time. */
 static bool
 wait_for_work(uint64 seen)
@@ -162,13 +185,20 @@ serve(void)
 		RunReport report = {0};
 		uint64 seen = me.slot >= 0 ? slots_loop(me.slot) : 0;
 		bool error;
+		bool goes_on;
 
 		CHECK_FOR_INTERRUPTS();
 		process_reload();
 		if (stop_wanted)
 			return;
 		work_left = true;
-		if (!try_batch(&report, &error))
+		run_saw_more = false;
+		if (me.slot >= 0)
+			enable_timeout_after(help_timer, HELP_AFTER_MS);
+		goes_on = try_batch(&report, &error);
+		if (me.slot >= 0)
+			disable_timeout(help_timer, false);
+		if (!goes_on)
 		{
 			work_left = false;
 			return;
@@ -239,6 +269,7 @@ stent_executor_main(Datum arg)
 	attempt_own_session();
 	CurrentMemoryContext =
 		AllocSetContextCreate(TopMemoryContext, "stent executor", ALLOCSET_DEFAULT_SIZES);
+	help_timer = RegisterTimeout(USER_TIMEOUT, help_due);
 	serve();
 	orderly = !failed;
 	proc_exit(failed ? 1 : 0);

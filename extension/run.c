@@ -66,6 +66,8 @@ typedef struct Batch
 	bool more; /* something claimable was left for another commit */
 } Batch;
 
+volatile bool run_saw_more;
+
 static HTAB *times;
 static bool running;
 
@@ -368,11 +370,12 @@ run_next(Batch *batch)
 			careful_leave();
 			continue;
 		}
+		run_saw_more = claim_has_more(&batch->claimer);
 		if (alone)
 		{
 			batch->must_end = true;
 			/* it may take long: what else is there is for another executor */
-			if (attempt_session_is_own() && stent_shared != NULL && claim_has_more(&batch->claimer))
+			if (attempt_session_is_own() && stent_shared != NULL && run_saw_more)
 				slots_want_help(batch->claimer.role_oid);
 		}
 		task = task_find_live_at(batch->store, candidate.task_id, &candidate.task_tid);

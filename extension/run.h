@@ -15,6 +15,9 @@ typedef struct RunReport
 	bool drained;   /* it ended because nothing more was claimable */
 } RunReport;
 
+/* whether this session saw more that is claimable when it took its task */
+extern volatile bool run_saw_more;
+
 extern void run_batch(int max_tasks, char **queues, int n_queues, RunReport *report);
 extern void run_init(void);
 

@@ -489,6 +489,7 @@ scheduler_loop(void)
 			recount |= board_load_uncertain();
 		}
 		again = backstop;
+		slots_answer_overdue(me.database);
 		if (roles_to_serve(starts, &n_starts, dues, &n_dues, &again) > 0)
 		{
 			for (int i = 0; i < n_starts; i++)

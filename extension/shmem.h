@@ -86,6 +86,7 @@ typedef struct ExecutorSlot
 	int proc; /* its number, once it runs; -1 before */
 	int pid;
 	uint64 seen;       /* changes of the role when it last looked for work */
+	bool overdue;      /* its task takes long and there is more; set by it without the lock */
 	bool leave;        /* it is asked to go, after its batch */
 	TimestampTz since; /* of the state */
 	TimestampTz begun; /* when it was asked for */

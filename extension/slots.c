@@ -231,7 +231,7 @@ slots_take(Oid database, Oid role, uint32 *generation)
 		slot->role = role;
 		slot->proc = -1;
 		slot->pid = 0;
-		slot->leave = false;
+		slot->leave = slot->overdue = false;
 		slot->begun = now;
 		slot->seen = entry->changes;
 		set_state(slot, EXECUTOR_STARTING);
@@ -274,7 +274,7 @@ wake_those_in_want(void)
  * last looked, is noticed by another one of the role, or by the scheduler.
  */
 static void
-release(ExecutorSlot *slot, bool failed, bool work_left, const char *problem)
+release(ExecutorSlot *slot, SlotEnd end, bool work_left, const char *problem)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	BoardRole *role = board_role(slot->database, slot->role, false);
@@ -285,7 +285,10 @@ release(ExecutorSlot *slot, bool failed, bool work_left, const char *problem)
 	{
 		role->executors--;
 		role->idle -= slot->state == EXECUTOR_IDLE;
-		if (failed)
+		/* a task that ends its session does not make us start one after the other */
+		if (end == SLOT_KILLED && now - slot->begun < USECS_PER_SEC)
+			role->retry_at = Max(role->retry_at, now + USECS_PER_SEC);
+		if (end == SLOT_FAILED)
 		{
 			int delay = 1 << Min(role->failures, 6);
 
@@ -315,7 +318,7 @@ slots_start_failed(int slot, uint32 generation, const char *problem)
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	if (entry->generation == generation && entry->state == EXECUTOR_STARTING)
-		release(entry, true, true, problem);
+		release(entry, SLOT_FAILED, true, problem);
 	LWLockRelease(stent_shared->lock);
 }
 
@@ -336,7 +339,7 @@ slots_no_worker(int slot, uint32 generation)
 		role = board_role(entry->database, entry->role, false);
 		if (role != NULL)
 			role->demand = true;
-		release(entry, false, true, NULL);
+		release(entry, SLOT_GIVEN_BACK, true, NULL);
 	}
 	if (stent_shared->exhausted_at == 0)
 		stent_shared->exhausted_at = now;
@@ -374,12 +377,12 @@ slots_begin(int slot, uint32 generation)
 	return mine;
 }
 
-/* The executor goes. failed: it should not be started again at once. */
+/* The executor goes. */
 void
-slots_end(int slot, bool failed, bool work_left)
+slots_end(int slot, SlotEnd end, bool work_left)
 {
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
-	release(&stent_shared->executors[slot], failed, work_left,
+	release(&stent_shared->executors[slot], end, work_left,
 			"the executor ended before it was ready; see the server log");
 	LWLockRelease(stent_shared->lock);
 }
@@ -492,6 +495,33 @@ slots_want_help(Oid role)
 	}
 	LWLockRelease(stent_shared->lock);
 	shmem_set_latch(wake);
+}
+
+/* Executors that are held up have seen more to do: wake others, or ask for one. */
+void
+slots_answer_overdue(Oid database)
+{
+	DatabaseSlot *slot;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	slot = shmem_database(database, false);
+	for (int i = 0; i < MAX_EXECUTORS && slot != NULL; i++)
+	{
+		ExecutorSlot *executor = &stent_shared->executors[i];
+		BoardRole *role;
+
+		if (!executor->overdue || executor->database != database)
+			continue;
+		executor->overdue = false;
+		role = board_role(database, executor->role, false);
+		if (role == NULL || executor->state != EXECUTOR_BUSY)
+			continue;
+		if (role->idle > 0)
+			shmem_set_latch(slots_notice(slot, role));
+		else
+			role->help = true;
+	}
+	LWLockRelease(stent_shared->lock);
 }
 
 /* What claimers of the role passed over may be taken after all. */

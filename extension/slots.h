@@ -22,6 +22,14 @@
 /* how long an idle executor keeps its slot though a role with an executor could use another */
 #define SLOT_KEEP_MS 1000
 
+/* How an executor ended. */
+typedef enum SlotEnd
+{
+	SLOT_GIVEN_BACK,
+	SLOT_KILLED, /* by somebody, before its first batch was over; perhaps by its task */
+	SLOT_FAILED  /* the next one is started only after a while, longer each time */
+} SlotEnd;
+
 /* under the lock, held by the caller */
 extern int slots_notice(DatabaseSlot *database, BoardRole *role);
 extern bool slots_wants_executor(const BoardRole *role, TimestampTz now, TimestampTz *again);
@@ -33,12 +41,13 @@ extern void slots_start_failed(int slot, uint32 generation, const char *problem)
 extern void slots_no_worker(int slot, uint32 generation);
 extern void slots_worker_ended(void);
 extern bool slots_begin(int slot, uint32 generation);
-extern void slots_end(int slot, bool failed, bool work_left);
+extern void slots_end(int slot, SlotEnd end, bool work_left);
 extern uint64 slots_loop(int slot);
 extern bool slots_go_idle(int slot, uint64 seen);
 extern bool slots_woken(int slot, bool timed_out);
 extern void slots_healthy(int slot);
 extern void slots_want_help(Oid role);
+extern void slots_answer_overdue(Oid database);
 extern void slots_look_again(Oid role);
 extern bool slots_should_leave(int slot);
 extern void slots_ask_to_leave(Oid database, bool all_states);
