@@ -187,6 +187,8 @@ serve(void)
 		bool error;
 		bool goes_on;
 
+		/* a cancellation that came when nothing ran any more is for nobody */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		process_reload();
 		if (stop_wanted)

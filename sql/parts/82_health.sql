@@ -156,6 +156,7 @@ DECLARE
     who text;
     what text;
 BEGIN
+    -- since comes from pg_stat_activity: the server's own clock, whatever stent.clock says
     IF holder IS NULL OR holder = 'null'
        OR NOT (COALESCE(dead_entries, 0) >= 20000
                OR (horizon ->> 'xmin_age')::bigint >= 1000000
