@@ -376,6 +376,52 @@ tell_board(bool committed)
 	set_latches();
 }
 
+/* From now on the role is told of places that become free. */
+void
+announce_held_back(Oid role)
+{
+	BoardRole *entry;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	entry = board_role(MyDatabaseId, role, true);
+	if (entry != NULL)
+		entry->held_back = true;
+	LWLockRelease(stent_shared->lock);
+}
+
+/*
+ * Places are free: roles that were held back look again. One of them may be left out;
+ * true if that one was held back, and still is.
+ */
+bool
+announce_places_free(Oid but)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseSlot *database;
+	BoardRole *role;
+	bool left_out = false;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	board_scan_begin(&status);
+	while (database != NULL && (role = hash_seq_search(&status)) != NULL)
+	{
+		if (!role->held_back || role->key.database != MyDatabaseId)
+			continue;
+		if (role->key.role == but)
+		{
+			left_out = true;
+			continue;
+		}
+		role->held_back = false;
+		something_claimable(database, role, true);
+	}
+	stent_shared->wakeups += n_latches;
+	LWLockRelease(stent_shared->lock);
+	set_latches();
+	return left_out;
+}
+
 static int
 compare_finished(const void *a, const void *b)
 {

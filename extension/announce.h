@@ -28,6 +28,10 @@ extern void announce_finished(int64 task_id);
 extern void announce_database(void);
 /* whoever waits for a task of this database shall look */
 extern void announce_to_waiters(void);
+/* tasks of the role are passed over, for want of a place */
+extern void announce_held_back(Oid role);
+/* whoever was held back shall look, but not this role; true if that one was */
+extern bool announce_places_free(Oid but);
 /* the launcher shall look which databases there are */
 extern void announce_databases(void);
 /* rows were added to the table of tallies */

@@ -63,6 +63,7 @@ typedef struct BoardRole
 	int idle;              /* of them, waiting for their latch */
 	TimestampTz due_again; /* the scheduler could not promote what is due: not before this */
 	int due_misses;        /* so often in a row */
+	bool held_back;        /* tasks were passed over for want of a place (place.c) */
 	int failures;          /* starts that failed in a row */
 	TimestampTz retry_at;
 	char problem[256]; /* why the last start failed */

@@ -51,7 +51,15 @@ enum
 	FUNCTION_MAX_DURATION,
 	FUNCTION_VERSION,
 	FUNCTION_REGISTERED,
-	FUNCTION_REGISTERED_AT
+	FUNCTION_REGISTERED_AT,
+	FUNCTION_MAX_CONCURRENT,
+	FUNCTION_MAX_PER_KEY,
+	FUNCTION_RATE_LIMIT,
+	FUNCTION_RATE_INTERVAL,
+	FUNCTION_RATE_BURST,
+	FUNCTION_CACHED,
+	FUNCTION_CACHE_TTL,
+	FUNCTION_IDEMPOTENT
 };
 
 static MemoryContext registry_cxt; /* holds the present generation */
@@ -168,12 +176,23 @@ column_interval(TupleTableSlot *slot, int column)
 	return copy;
 }
 
+/* 0 for NULL. */
+static int
+column_int(TupleTableSlot *slot, int column)
+{
+	bool isnull;
+	Datum value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
 static Function *
 remember(TupleTableSlot *slot)
 {
 	MemoryContext old;
 	Function function = {0};
 	Function *entry;
+	Interval *rate_interval;
 	bool found;
 	bool isnull;
 
@@ -188,6 +207,16 @@ remember(TupleTableSlot *slot)
 	function.timeout = column_interval(slot, FUNCTION_TIMEOUT);
 	function.max_duration = column_interval(slot, FUNCTION_MAX_DURATION);
 	function.registered = DatumGetBool(slot_getattr(slot, FUNCTION_REGISTERED, &isnull));
+	function.version = column_text(slot, FUNCTION_VERSION);
+	function.max_concurrent = column_int(slot, FUNCTION_MAX_CONCURRENT);
+	function.max_per_key = column_int(slot, FUNCTION_MAX_PER_KEY);
+	function.rate_limit = column_int(slot, FUNCTION_RATE_LIMIT);
+	rate_interval = column_interval(slot, FUNCTION_RATE_INTERVAL);
+	function.rate_us = rate_interval == NULL ? 0 : interval_us(rate_interval);
+	function.rate_burst = column_int(slot, FUNCTION_RATE_BURST);
+	function.cached = DatumGetBool(slot_getattr(slot, FUNCTION_CACHED, &isnull));
+	function.cache_ttl = column_interval(slot, FUNCTION_CACHE_TTL);
+	function.idempotent = DatumGetBool(slot_getattr(slot, FUNCTION_IDEMPOTENT, &isnull));
 	MemoryContextSwitchTo(old);
 
 	entry = hash_search(functions, &function.id, HASH_ENTER, &found);
@@ -431,14 +460,6 @@ not_null(FunctionCallInfo fcinfo, int arg, const char *what)
 }
 
 static void
-not_yet(const char *option)
-{
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("option \"%s\" is not supported by this version of stent", option),
-					errhint("Leave it out.")));
-}
-
-static void
 positive_limit(FunctionCallInfo fcinfo, int arg, const char *what)
 {
 	if (!PG_ARGISNULL(arg) && PG_GETARG_INT32(arg) <= 0)
@@ -471,7 +492,9 @@ enum
 	REGISTER_CACHED,
 	REGISTER_CACHE_TTL,
 	REGISTER_IDEMPOTENT,
-	REGISTER_VERSION
+	REGISTER_VERSION,
+	REGISTER_RATE_BURST,
+	REGISTER_MAX_PER_KEY
 };
 
 static Datum
@@ -487,6 +510,55 @@ optional_duration(FunctionCallInfo fcinfo, int arg, const char *what, char *null
 	if (interval_us(interval) > 0)
 		*null_flag = ' ';
 	return IntervalPGetDatum(interval);
+}
+
+/* A number that must be positive where it is given; 'n' where it is not. */
+static Datum
+optional_limit(FunctionCallInfo fcinfo, int arg, const char *what, char *null_flag)
+{
+	*null_flag = 'n';
+	if (PG_ARGISNULL(arg))
+		return (Datum) 0;
+	positive_limit(fcinfo, arg, what);
+	*null_flag = ' ';
+	return Int32GetDatum(PG_GETARG_INT32(arg));
+}
+
+/* What belongs to a rate without one is a mistake. */
+static void
+check_rate(FunctionCallInfo fcinfo)
+{
+	Interval *interval;
+
+	if (PG_ARGISNULL(REGISTER_RATE_LIMIT))
+	{
+		if (!PG_ARGISNULL(REGISTER_RATE_INTERVAL) || !PG_ARGISNULL(REGISTER_RATE_BURST))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s without rate_limit",
+							PG_ARGISNULL(REGISTER_RATE_INTERVAL) ? "rate_burst" : "rate_interval"),
+					 errhint("rate_limit says how many may start in rate_interval.")));
+		return;
+	}
+	if (PG_ARGISNULL(REGISTER_RATE_INTERVAL))
+		return;
+	interval = PG_GETARG_INTERVAL_P(REGISTER_RATE_INTERVAL);
+	interval_check(interval, "rate_interval");
+	if (interval_us(interval) < 1000 || interval_us(interval) > 366 * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rate_interval must be 1 millisecond to 366 days"),
+				 errhint("rate_limit 100 and rate_interval '1 minute' allow 100 a minute.")));
+}
+
+/* A time to live without a cache is a mistake. */
+static void
+check_cache(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(REGISTER_CACHE_TTL) && !PG_GETARG_BOOL(REGISTER_CACHED))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("cache_ttl without cached"),
+				 errhint("Give cached => true as well, or leave cache_ttl out.")));
 }
 
 PG_FUNCTION_INFO_V1(stent_register);
@@ -506,10 +578,20 @@ stent_register(PG_FUNCTION_ARGS)
 		VERSION,
 		NOW,
 		ID,
+		MAX_CONCURRENT,
+		MAX_PER_KEY,
+		RATE_LIMIT,
+		RATE_INTERVAL,
+		RATE_BURST,
+		CACHED,
+		CACHE_TTL,
+		IDEMPOTENT,
 		N
 	};
-	Oid types[N] = {TEXTOID,     TEXTOID,     TEXTOID, INT2OID,      TEXTARRAYOID, INT4OID,
-					INTERVALOID, INTERVALOID, TEXTOID, TIMESTAMPOID, INT4OID};
+	Oid types[N] = {TEXTOID, TEXTOID,     TEXTOID,     INT2OID, TEXTARRAYOID,
+					INT4OID, INTERVALOID, INTERVALOID, TEXTOID, TIMESTAMPOID,
+					INT4OID, INT4OID,     INT4OID,     INT4OID, INTERVALOID,
+					INT4OID, BOOLOID,     INTERVALOID, BOOLOID};
 	Datum values[N];
 	char nulls[N + 1];
 	Store *store;
@@ -523,20 +605,32 @@ stent_register(PG_FUNCTION_ARGS)
 	not_null(fcinfo, REGISTER_TAGS, "tags");
 	not_null(fcinfo, REGISTER_CACHED, "cached");
 	not_null(fcinfo, REGISTER_IDEMPOTENT, "idempotent");
-	positive_limit(fcinfo, REGISTER_MAX_CONCURRENT, "max_concurrent");
-	positive_limit(fcinfo, REGISTER_RATE_LIMIT, "rate_limit");
-	if (!PG_ARGISNULL(REGISTER_MAX_CONCURRENT))
-		not_yet("max_concurrent");
-	if (!PG_ARGISNULL(REGISTER_RATE_LIMIT))
-		not_yet("rate_limit");
-	if (!PG_ARGISNULL(REGISTER_RATE_INTERVAL))
-		not_yet("rate_interval");
-	if (PG_GETARG_BOOL(REGISTER_CACHED))
-		not_yet("cached");
-	if (!PG_ARGISNULL(REGISTER_CACHE_TTL))
-		not_yet("cache_ttl");
-	if (PG_GETARG_BOOL(REGISTER_IDEMPOTENT))
-		not_yet("idempotent");
+	not_null(fcinfo, REGISTER_MAX_PER_KEY, "max_per_key");
+	values[MAX_CONCURRENT] =
+		optional_limit(fcinfo, REGISTER_MAX_CONCURRENT, "max_concurrent", &nulls[MAX_CONCURRENT]);
+	values[MAX_PER_KEY] =
+		optional_limit(fcinfo, REGISTER_MAX_PER_KEY, "max_per_key", &nulls[MAX_PER_KEY]);
+	values[RATE_LIMIT] =
+		optional_limit(fcinfo, REGISTER_RATE_LIMIT, "rate_limit", &nulls[RATE_LIMIT]);
+	values[RATE_BURST] =
+		optional_limit(fcinfo, REGISTER_RATE_BURST, "rate_burst", &nulls[RATE_BURST]);
+	check_rate(fcinfo);
+	values[RATE_INTERVAL] =
+		optional_duration(fcinfo, REGISTER_RATE_INTERVAL, "rate_interval", &nulls[RATE_INTERVAL]);
+	if (nulls[RATE_LIMIT] == ' ')
+	{
+		/* the defaults are those of the day of registration */
+		if (nulls[RATE_INTERVAL] == 'n')
+			values[RATE_INTERVAL] = IntervalPGetDatum(interval_from_us(USECS_PER_SEC));
+		if (nulls[RATE_BURST] == 'n')
+			values[RATE_BURST] = values[RATE_LIMIT];
+		nulls[RATE_INTERVAL] = nulls[RATE_BURST] = ' ';
+	}
+	check_cache(fcinfo);
+	values[CACHED] = BoolGetDatum(PG_GETARG_BOOL(REGISTER_CACHED));
+	values[IDEMPOTENT] = BoolGetDatum(PG_GETARG_BOOL(REGISTER_IDEMPOTENT));
+	values[CACHE_TTL] =
+		optional_duration(fcinfo, REGISTER_CACHE_TTL, "cache_ttl", &nulls[CACHE_TTL]);
 
 	values[NAME] = CStringGetTextDatum(check_name(PG_GETARG_TEXT_PP(REGISTER_NAME), "name"));
 	values[QUEUE] = CStringGetTextDatum(check_name(PG_GETARG_TEXT_PP(REGISTER_QUEUE), "queue"));
@@ -577,13 +671,17 @@ stent_register(PG_FUNCTION_ARGS)
 	cold_begin(&cold);
 	if (SPI_execute_with_args(
 			"INSERT INTO stent.function AS f (id, name, handler, queue, priority, tags, policy_id, timeout, "
-			"max_duration, version, registered, registered_at) "
-			"VALUES ($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10) "
+			"max_duration, version, registered, registered_at, max_concurrent, max_per_key, rate_limit, "
+			"rate_interval, rate_burst, cached, cache_ttl, idempotent) "
+			"VALUES ($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10, $12, $13, $14, $15, $16, $17, $18, $19) "
 			"ON CONFLICT ON CONSTRAINT function_name_key DO UPDATE SET handler = excluded.handler, "
 			"queue = excluded.queue, priority = excluded.priority, tags = excluded.tags, "
 			"policy_id = excluded.policy_id, timeout = excluded.timeout, "
 			"max_duration = excluded.max_duration, version = excluded.version, registered = true, "
-			"registered_at = excluded.registered_at",
+			"registered_at = excluded.registered_at, max_concurrent = excluded.max_concurrent, "
+			"max_per_key = excluded.max_per_key, rate_limit = excluded.rate_limit, "
+			"rate_interval = excluded.rate_interval, rate_burst = excluded.rate_burst, "
+			"cached = excluded.cached, cache_ttl = excluded.cache_ttl, idempotent = excluded.idempotent",
 			N, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "registration failed");
 	cold_end(&cold);

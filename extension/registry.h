@@ -30,7 +30,16 @@ typedef struct Function
 	Interval *timeout;      /* NULL = none */
 	Interval *max_duration; /* NULL = none */
 	bool registered;
-	Handler *handler; /* once resolved */
+	char *version;      /* NULL = none */
+	int max_concurrent; /* 0 = no limit */
+	int max_per_key;    /* running of one concurrency key */
+	int rate_limit;     /* in rate_us; 0 = no limit */
+	int64 rate_us;
+	int rate_burst;
+	bool cached;
+	bool idempotent;
+	Interval *cache_ttl; /* NULL = as long as retention keeps the task */
+	Handler *handler;    /* once resolved */
 } Function;
 
 extern Function *function_by_name(Store *store, const char *name);

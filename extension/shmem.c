@@ -67,6 +67,8 @@ lay_out(void)
 	pg_atomic_init_u32(&shared->running, 0);
 	pg_atomic_init_u32(&shared->waiting, 0);
 	pg_atomic_init_u32(&shared->cancelling, 0);
+	for (int i = 0; i < WANTED_PLACES; i++)
+		pg_atomic_init_u32(&shared->wanted_places[i], 0);
 	for (int i = 0; i < MAX_EXECUTORS; i++)
 		shared->executors[i].proc = -1;
 	for (int i = 0; i < MAX_DATABASES; i++)

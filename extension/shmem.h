@@ -24,6 +24,7 @@
 #define MAX_DATABASES 64
 #define MAX_EXECUTORS 256
 #define COUNT_LOG 4096
+#define WANTED_PLACES 1024
 #define PROBLEM_LENGTH 256
 
 /* so many deleted ready entries are worth a vacuum, so many rows of tally a fold */
@@ -152,6 +153,11 @@ typedef struct StentShared
 	pg_atomic_uint32 running;
 	pg_atomic_uint32 waiting;
 	pg_atomic_uint32 cancelling;
+	/*
+	 * Somebody wants a place of this hash (atomic). Set before a last try to take it,
+	 * read after it was given up.
+	 */
+	pg_atomic_uint32 wanted_places[WANTED_PLACES];
 	int careful;                /* proc that runs a task which crashed a server before, -1: none */
 	bool careful_wanted;        /* somebody passed over such a task meanwhile */
 	int yield_wanted;           /* so many executors shall leave to make room for other roles */

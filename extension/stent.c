@@ -19,6 +19,7 @@
 #include "guc.h"
 #include "intern.h"
 #include "launcher.h"
+#include "place.h"
 #include "registry.h"
 #include "run.h"
 #include "shmem.h"
@@ -40,6 +41,8 @@ _PG_init(void)
 	archive_init();
 	announce_init();
 	run_init();
+	/* before announce's: who is told of what we committed finds our places free */
+	place_init();
 	/* callbacks registered last are called first: totals are written before others look, */
 	tally_init();
 	/* and whose commit fails is known also if that is what fails */

@@ -97,6 +97,7 @@ task_from_slot(TupleTableSlot *slot)
 	task->args_ref = get_id(slot, TASK_ARGS_REF);
 	task->headers = get_json(slot, TASK_HEADERS);
 	task->dedup_key = get_text(slot, TASK_DEDUP_KEY);
+	task->concurrency_key = get_text(slot, TASK_CONCURRENCY_KEY);
 	task->started_at = task->finished_at = NO_TIME;
 	task->tid = slot->tts_tid;
 	return task;
@@ -135,6 +136,7 @@ task_from_dead_letter(TupleTableSlot *slot)
 	task->result = get_json(slot, ARCHIVE_RESULT);
 	task->result_ref = get_id(slot, ARCHIVE_RESULT_REF);
 	task->error = get_json(slot, ARCHIVE_ERROR);
+	task->concurrency_key = get_text(slot, ARCHIVE_CONCURRENCY_KEY);
 	task->tid = slot->tts_tid;
 	return task;
 }
@@ -172,6 +174,9 @@ task_live_values(const Task *task, Datum *values, bool *nulls)
 	put(values, nulls, TASK_DEDUP_KEY,
 		task->dedup_key ? CStringGetTextDatum(task->dedup_key) : (Datum) 0,
 		task->dedup_key == NULL);
+	put(values, nulls, TASK_CONCURRENCY_KEY,
+		task->concurrency_key ? CStringGetTextDatum(task->concurrency_key) : (Datum) 0,
+		task->concurrency_key == NULL);
 }
 
 void
@@ -203,6 +208,9 @@ task_archive_values(const Task *task, Datum *values, bool *nulls)
 	put(values, nulls, ARCHIVE_DEDUP_KEY,
 		task->dedup_key ? CStringGetTextDatum(task->dedup_key) : (Datum) 0,
 		task->dedup_key == NULL);
+	put(values, nulls, ARCHIVE_CONCURRENCY_KEY,
+		task->concurrency_key ? CStringGetTextDatum(task->concurrency_key) : (Datum) 0,
+		task->concurrency_key == NULL);
 	put(values, nulls, ARCHIVE_RESULT, JsonbPGetDatum(task->result), task->result == NULL);
 	put(values, nulls, ARCHIVE_RESULT_REF, Int64GetDatum(task->result_ref),
 		task->result_ref == NO_ID);

@@ -51,6 +51,7 @@ typedef struct Task
 	int64 args_ref;
 	Jsonb *headers;
 	char *dedup_key;
+	char *concurrency_key;
 
 	ItemPointerData tid; /* of the live row, if it has one */
 	bool changed;        /* differs from that row: giving the task back writes it */

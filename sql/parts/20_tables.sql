@@ -21,6 +21,14 @@ CREATE TABLE stent.function (
     version text,
     registered boolean NOT NULL,
     registered_at timestamp NOT NULL,
+    max_concurrent integer,
+    max_per_key integer NOT NULL DEFAULT 1,
+    rate_limit integer,
+    rate_interval interval,
+    rate_burst integer,
+    cached boolean NOT NULL DEFAULT false,
+    cache_ttl interval,
+    idempotent boolean NOT NULL DEFAULT false,
     CONSTRAINT function_pkey PRIMARY KEY (id),
     CONSTRAINT function_name_key UNIQUE (name)
 );
@@ -86,6 +94,7 @@ CREATE TABLE stent.task (
     args_ref bigint,
     headers jsonb,
     dedup_key text,
+    concurrency_key text,
     CONSTRAINT task_pkey PRIMARY KEY (id),
     CONSTRAINT task_priority_in_range CHECK (priority BETWEEN -100 AND 100),
     CONSTRAINT task_state_is_live CHECK (state IN ('s', 'b', 'r', 'u', 'w'))
@@ -94,12 +103,14 @@ COMMENT ON TABLE stent.task IS 'private: live tasks';
 
 -- One entry per claimable task. bucket packs (role, priority, lane), see
 -- extension/ready.c. Deleting the entry is claiming the task. task_tid is where the
--- task row was when the entry was written: a hint, checked against the id.
+-- task row was when the entry was written: a hint, checked against the id. line is
+-- that of a task with a concurrency key, see stent.line.
 CREATE TABLE stent.ready (
     bucket bigint NOT NULL,
     position bigint NOT NULL,
     task_id bigint NOT NULL,
     task_tid tid NOT NULL,
+    line bigint,
     CONSTRAINT ready_pkey PRIMARY KEY (bucket, position)
 );
 COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lane and age';
@@ -115,6 +126,59 @@ CREATE TABLE stent.due (
     CONSTRAINT due_pkey PRIMARY KEY (role_key, due_at, task_id, kind)
 );
 COMMENT ON TABLE stent.due IS 'private: delays, retries and deadlines by time';
+
+-- Tasks with a concurrency key, from the moment they could run until they end, by
+-- age. line is a hash of function and key; keys that share one share their turns.
+-- blocked: too many of the line are older; then this row is the task's lock, as the
+-- ready entry is for the others. extension/line.c.
+CREATE TABLE stent.line (
+    line bigint NOT NULL,
+    position bigint NOT NULL,
+    task_id bigint NOT NULL,
+    blocked boolean NOT NULL,
+    CONSTRAINT line_pkey PRIMARY KEY (line, position)
+);
+COMMENT ON TABLE stent.line IS 'private: tasks with a concurrency key, by age';
+
+-- When the token bucket of a rate-limited function will be full again. Changed in
+-- place, outside transactions (extension/rate.c): a call that was made is not undone.
+CREATE TABLE stent.rate (
+    function_id integer NOT NULL,
+    full_at timestamp NOT NULL,
+    CONSTRAINT rate_pkey PRIMARY KEY (function_id)
+);
+COMMENT ON TABLE stent.rate IS 'private: token buckets of rate-limited functions';
+
+-- What is paused. queue '': all queues; function_id 0: all functions.
+CREATE TABLE stent.pause (
+    queue text NOT NULL,
+    function_id integer NOT NULL,
+    paused_at timestamp NOT NULL,
+    paused_by text NOT NULL,
+    CONSTRAINT pause_pkey PRIMARY KEY (queue, function_id)
+);
+COMMENT ON TABLE stent.pause IS 'private: paused queues and functions';
+
+-- Live tasks that have a parent.
+CREATE TABLE stent.child (
+    execution_id bigint NOT NULL,
+    parent_id bigint NOT NULL,
+    task_id bigint NOT NULL,
+    CONSTRAINT child_pkey PRIMARY KEY (execution_id, parent_id, task_id)
+);
+COMMENT ON TABLE stent.child IS 'private: live tasks that have a parent';
+
+-- Calls that need not be made again: the task that made, or makes, the call with this
+-- key (extension/memo.c). ttl: how long after its end it serves; NULL: as long as
+-- retention keeps it.
+CREATE TABLE stent.memo (
+    key bytea NOT NULL,
+    task_id bigint NOT NULL,
+    ttl interval,
+    CONSTRAINT memo_pkey PRIMARY KEY (key)
+);
+CREATE INDEX memo_task_id_idx ON stent.memo (task_id);
+COMMENT ON TABLE stent.memo IS 'private: idempotency keys and cached calls';
 
 -- Finished tasks by the day they finished. state: c completed, f failed,
 -- t timed_out, x cancelled. Partitions are made at run time, never by this
@@ -145,7 +209,8 @@ CREATE TABLE stent.archive (
     dedup_key text,
     result jsonb,
     result_ref bigint,
-    error jsonb
+    error jsonb,
+    concurrency_key text
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE stent.archive IS 'private: finished tasks, one partition a day';
 
@@ -225,6 +290,39 @@ CREATE TABLE stent.context (
 );
 COMMENT ON TABLE stent.context IS 'private: key-value context of executions';
 
+-- The latest value of each signal; number rises with every send.
+CREATE TABLE stent.signal (
+    execution_id bigint NOT NULL,
+    name text NOT NULL,
+    number bigint NOT NULL,
+    payload jsonb NOT NULL,
+    sent_at timestamp NOT NULL,
+    sent_by text NOT NULL,
+    CONSTRAINT signal_pkey PRIMARY KEY (execution_id, name)
+);
+COMMENT ON TABLE stent.signal IS 'private: signals sent to executions';
+
+-- What handlers tell of their progress, the latest entries of each execution.
+CREATE TABLE stent.progress_entry (
+    execution_id bigint NOT NULL,
+    id bigint NOT NULL,
+    task_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    step text NOT NULL,
+    detail jsonb,
+    at timestamp NOT NULL,
+    CONSTRAINT progress_entry_pkey PRIMARY KEY (execution_id, id)
+);
+COMMENT ON TABLE stent.progress_entry IS 'private: progress told by handlers';
+
+-- Values shared by all tasks and sessions of the database.
+CREATE TABLE stent.shared_value (
+    key text NOT NULL,
+    value jsonb NOT NULL,
+    CONSTRAINT shared_value_pkey PRIMARY KEY (key)
+);
+COMMENT ON TABLE stent.shared_value IS 'private: shared values';
+
 -- Who runs this database's tasks: the server with this system identifier, in the
 -- data directory with this mark, in the database with this oid. The name sorts
 -- before archive and so before all others: a restore (without --jobs) loads it
@@ -278,6 +376,14 @@ SELECT pg_catalog.pg_extension_config_dump('stent.step', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.counter', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.context', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.tally', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.line', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.rate', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.pause', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.child', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.memo', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.signal', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.progress_entry', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.shared_value', '');
 
 -- Hot tables turn over completely: vacuum them by count, not by share.
 ALTER TABLE stent.task SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
@@ -286,5 +392,11 @@ ALTER TABLE stent.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacu
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 ALTER TABLE stent.due SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+ALTER TABLE stent.line SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+ALTER TABLE stent.child SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
+ALTER TABLE stent.counter SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE stent.tally SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0);

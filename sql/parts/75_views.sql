@@ -30,7 +30,15 @@ SELECT f.name,
        f.timeout,
        f.max_duration,
        f.version,
-       f.registered_at
+       f.registered_at,
+       f.max_concurrent,
+       f.max_per_key,
+       f.rate_limit,
+       f.rate_interval,
+       f.rate_burst,
+       f.cached,
+       f.cache_ttl,
+       f.idempotent
 FROM stent.function f
 JOIN stent.retry_policy p ON p.id = f.policy_id
 WHERE f.registered;
@@ -65,27 +73,28 @@ SELECT t.id,
        t.headers,
        t.dedup_key,
        p.policy AS retry,
-       f.handler IS NULL AS external
+       f.handler IS NULL AS external,
+       t.concurrency_key
 FROM (SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, NULL::timestamp AS started_at,
              NULL::timestamp AS finished_at, deadline, timeout, args, args_ref,
              NULL::jsonb AS result, NULL::bigint AS result_ref, NULL::jsonb AS error,
-             headers, dedup_key
+             headers, dedup_key, concurrency_key
       FROM stent.task
       UNION ALL
       SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key
+             result, result_ref, error, headers, dedup_key, concurrency_key
       FROM stent.archive
       UNION ALL
       SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key
+             result, result_ref, error, headers, dedup_key, concurrency_key
       FROM stent.dead_letter
       UNION ALL
       SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key
+             result, result_ref, error, headers, dedup_key, concurrency_key
       FROM stent.archive_kept) t
 JOIN stent.function f ON f.id = t.function_id
 JOIN stent.lane l ON l.id = t.lane_id

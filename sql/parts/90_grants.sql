@@ -13,7 +13,7 @@ DECLARE
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         '_is_admin(), _state_name("char"), _is_running(bigint), _running(), _board(), _oldest_ready()';
     admin constant text :=
-        'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text), '
+        'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
         'unregister(text), cleanup(interval), adopt(), health()';
     worker constant text :=
         'now(), duration(text), health()';
