@@ -157,7 +157,7 @@ static char *
 column_text(TupleTableSlot *slot, int column)
 {
 	bool isnull;
-	Datum value = slot_getattr(slot, column, &isnull);
+	Datum value = store_column(slot, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -166,7 +166,7 @@ static Interval *
 column_interval(TupleTableSlot *slot, int column)
 {
 	bool isnull;
-	Datum value = slot_getattr(slot, column, &isnull);
+	Datum value = store_column(slot, column, &isnull);
 	Interval *copy;
 
 	if (isnull)
@@ -181,9 +181,18 @@ static int
 column_int(TupleTableSlot *slot, int column)
 {
 	bool isnull;
-	Datum value = slot_getattr(slot, column, &isnull);
+	Datum value = store_column(slot, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(value);
+}
+
+static bool
+column_bool(TupleTableSlot *slot, int column)
+{
+	bool isnull;
+	Datum value = store_column(slot, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
 }
 
 static Function *
@@ -209,14 +218,14 @@ remember(TupleTableSlot *slot)
 	function.registered = DatumGetBool(slot_getattr(slot, FUNCTION_REGISTERED, &isnull));
 	function.version = column_text(slot, FUNCTION_VERSION);
 	function.max_concurrent = column_int(slot, FUNCTION_MAX_CONCURRENT);
-	function.max_per_key = column_int(slot, FUNCTION_MAX_PER_KEY);
+	function.max_per_key = Max(column_int(slot, FUNCTION_MAX_PER_KEY), 1);
 	function.rate_limit = column_int(slot, FUNCTION_RATE_LIMIT);
 	rate_interval = column_interval(slot, FUNCTION_RATE_INTERVAL);
 	function.rate_us = rate_interval == NULL ? 0 : interval_us(rate_interval);
 	function.rate_burst = column_int(slot, FUNCTION_RATE_BURST);
-	function.cached = DatumGetBool(slot_getattr(slot, FUNCTION_CACHED, &isnull));
+	function.cached = column_bool(slot, FUNCTION_CACHED);
 	function.cache_ttl = column_interval(slot, FUNCTION_CACHE_TTL);
-	function.idempotent = DatumGetBool(slot_getattr(slot, FUNCTION_IDEMPOTENT, &isnull));
+	function.idempotent = column_bool(slot, FUNCTION_IDEMPOTENT);
 	MemoryContextSwitchTo(old);
 
 	entry = hash_search(functions, &function.id, HASH_ENTER, &found);
@@ -598,6 +607,8 @@ stent_register(PG_FUNCTION_ARGS)
 	ColdSql cold;
 	RetryPolicy *policy;
 
+	/* a database that was not updated calls this with fewer arguments */
+	(void) store_oid(STORE_LINE);
 	memset(nulls, ' ', N);
 	not_null(fcinfo, REGISTER_NAME, "name");
 	not_null(fcinfo, REGISTER_QUEUE, "queue");

@@ -184,6 +184,18 @@ extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
 extern TM_Result store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder);
 extern void store_delete_found(StoreRel *table);
 
+/* A column of a stored row; NULL where the database's tables do not have it yet. */
+static inline Datum
+store_column(TupleTableSlot *slot, int column, bool *isnull)
+{
+	if (column > slot->tts_tupleDescriptor->natts)
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
+	return slot_getattr(slot, column, isnull);
+}
+
 extern Oid store_oid(StoreTable which);
 extern Oid store_index_oid(const char *name);
 extern Oid store_relation_oid(const char *name);

@@ -63,7 +63,7 @@ static char *
 get_text(TupleTableSlot *slot, int column)
 {
 	bool isnull;
-	Datum value = slot_getattr(slot, column, &isnull);
+	Datum value = store_column(slot, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
