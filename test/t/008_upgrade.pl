@@ -174,11 +174,12 @@ sub restore
 	$node->safe_psql('postgres', "ALTER DATABASE $database SET stent.clock = '2026-11-22 12:00'");
 }
 
-# What the database of 0.1.0 must come to, whenever its tasks are run: id,
-# state, attempts, effects.
-my %ends = ('0.1.0' => join("\n", (map { "$_|completed|1|1" } 1, 3, 4), '6|completed|2|1', '7|completed|1|1', '10|completed|1|1',
+# What the databases must come to, whenever their tasks are run: id, state,
+# attempts, effects. That of 0.2.0 is that of 0.1.0, updated.
+my $ends = join("\n", (map { "$_|completed|1|1" } 1, 3, 4), '6|completed|2|1', '7|completed|1|1', '10|completed|1|1',
 		'11|timed_out|0|0', '17|failed|1|0', '18|completed|1|1', '20|completed|1|1', (map { "$_|completed|1|1" } 22, 24 .. 27),
-		'28|ready|0|0', '29|timed_out|0|0', (map { "$_|completed|1|1" } 30 .. 32), '33|completed|2|1', '34|completed|1|1', '35|completed|1|1'));
+		'28|ready|0|0', '29|timed_out|0|0', (map { "$_|completed|1|1" } 30 .. 32), '33|completed|2|1', '34|completed|1|1', '35|completed|1|1');
+my %ends = map { $_ => $ends } '0.1.0', '0.2.0';
 
 # Uses all that the old database brought; then its tasks must have ended as they
 # should. 8 is discarded, 7 and 34 are cured and replayed.
@@ -298,7 +299,9 @@ for my $version (@versions)
 	$node->safe_psql($straight, 'ALTER EXTENSION stent UPDATE');
 	is($node->safe_psql($straight, $holds), $before, "$straight: all is there");
 	my $after = catalogue($straight);
-	is(join("\n", grep { index($after, "$_\n") < 0 } @granted), '', "$straight: grants of before are there");
+	# a function may have got more arguments
+	my ($names, @named) = map { s/(?<=\w)\([^\n]*\)(?=, granted to)//gr } $after, @granted;
+	is(join("\n", grep { index($names, "$_\n") < 0 } @named), '', "$straight: grants of before are there");
 	same(join("\n", grep { !/granted to stent_/ || /initially/ } split(/\n/, $after)) . "\n", $fresh,
 		"$straight: fresh equals upgraded, but for the grants, which pg_dump takes for the user's");
 	use_it($version, $straight);
@@ -323,8 +326,9 @@ for my $version (@versions)
 	works_or_says('stent_app', $mixed, $_, "$mixed: $_")
 	  for 'SELECT stent.run(2)', 'SELECT stent.run()', 'SELECT stent.run(1, \'{first}\')', 'SELECT stent.result_of(3)', 'SELECT stent.state_of(7)',
 	  'SELECT * FROM stent.tasks', 'SELECT * FROM stent.dead_letters', 'SELECT stent.replay(17)', 'SELECT stent.run()';
-	works_or_says('stent_ops', $mixed, $_, "$mixed: $_")
-	  for q{SELECT stent.register('later', 'work(int, text)')}, q{SELECT stent.dispatch('later', '{"n": 66}')}, 'SELECT stent.run()', q{SELECT stent.cleanup('1y')};
+	works_or_says('stent_ops', $mixed, q{SELECT stent.dispatch('later', '{"n": 66}')}, "$mixed: dispatched what was registered now")
+	  if defined works_or_says('stent_ops', $mixed, q{SELECT stent.register('later', 'work(int, text)')}, "$mixed: register");
+	works_or_says('stent_ops', $mixed, $_, "$mixed: $_") for 'SELECT stent.run()', q{SELECT stent.cleanup('1y')};
 	$node->safe_psql($mixed, 'ALTER EXTENSION stent UPDATE');
 	is(join(',', grep { $node->safe_psql($mixed, "SELECT count(*) FROM stent.tasks WHERE id = $_") ne '1' } sort keys %made), '',
 		"$mixed: what was acknowledged is there");
@@ -344,6 +348,8 @@ for my $version (@versions)
 		$node->adjust_conf('postgresql.conf', 'stent.databases', "'$served'");
 		$node->restart;
 		$node->safe_psql($served, 'ALTER EXTENSION stent UPDATE');
+		# from 0.2.0 on a database knows that it is a copy
+		is($node->safe_psql($served, 'SELECT stent.adopt()'), 't', "$served: adopted") if $version ne '0.1.0';
 		ok($node->poll_query_until($served, q{SELECT NOT EXISTS (SELECT FROM stent.tasks WHERE finished_at IS NULL AND function <> 'abroad')}),
 			"$served: executors run what was there");
 		is($node->safe_psql($served, $astray), '', "$served: no effect lost or doubled");
