@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "announce.h"
@@ -65,6 +66,7 @@ static int n_finished;
 static int max_finished;
 static SubTransactionId database_subid; /* announce_database was called in it */
 static bool databases_changed;
+static bool limits_changed;
 static int n_tallies;
 static uint32 count_epoch; /* when the commit began */
 
@@ -420,6 +422,110 @@ announce_places_free(Oid but)
 	LWLockRelease(stent_shared->lock);
 	set_latches();
 	return left_out;
+}
+
+/* The scheduler shall see to it that the role looks at that time. */
+void
+announce_token_at(Oid role, Timestamp at)
+{
+	DatabaseSlot *database;
+	BoardRole *entry;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	entry = database == NULL ? NULL : board_role(MyDatabaseId, role, true);
+	if (entry != NULL)
+	{
+		entry->token_at = Min(entry->token_at, at);
+		if (at < database->token_at)
+		{
+			database->token_at = at;
+			wake(database->scheduler);
+		}
+	}
+	LWLockRelease(stent_shared->lock);
+	set_latches();
+}
+
+/* Roles that waited for a token up to now look again, as when work comes. */
+Timestamp
+announce_tokens(Timestamp now)
+{
+	Timestamp next = DT_NOEND;
+	HASH_SEQ_STATUS status;
+	DatabaseSlot *database;
+	BoardRole *role;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	if (database != NULL && database->token_at <= now)
+	{
+		board_scan_begin(&status);
+		while ((role = hash_seq_search(&status)) != NULL)
+		{
+			if (role->key.database != MyDatabaseId || role->token_at == DT_NOEND)
+				continue;
+			if (role->token_at <= now)
+			{
+				role->token_at = DT_NOEND;
+				something_claimable(database, role, true);
+			}
+			else
+				next = Min(next, role->token_at);
+		}
+		database->token_at = next;
+		stent_shared->wakeups += n_latches;
+	}
+	else if (database != NULL)
+		next = database->token_at;
+	LWLockRelease(stent_shared->lock);
+	set_latches();
+	return next;
+}
+
+/*
+ * Every session has been told of our limits, or will be before its next look: only now,
+ * for who were woken by the commit itself might still look with the old ones.
+ */
+static void
+resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top, void *arg)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseSlot *database;
+	BoardRole *role;
+
+	if (!limits_changed || !is_top || phase != RESOURCE_RELEASE_AFTER_LOCKS)
+		return;
+	limits_changed = false;
+	if (!is_commit)
+		return;
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	board_scan_begin(&status);
+	while (database != NULL && (role = hash_seq_search(&status)) != NULL)
+	{
+		if (role->key.database != MyDatabaseId || !(role->held_back || role->token_at != DT_NOEND))
+			continue;
+		role->held_back = false;
+		role->token_at = DT_NOEND;
+		something_claimable(database, role, true);
+	}
+	stent_shared->wakeups += n_latches;
+	LWLockRelease(stent_shared->lock);
+	set_latches();
+}
+
+void
+announce_limits(void)
+{
+	static bool registered = false;
+
+	if (stent_shared == NULL)
+		return;
+	if (!registered)
+		RegisterResourceReleaseCallback(resources_released, NULL);
+	registered = true;
+	limits_changed = true;
 }
 
 static int

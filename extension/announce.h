@@ -32,6 +32,12 @@ extern void announce_to_waiters(void);
 extern void announce_held_back(Oid role);
 /* whoever was held back shall look, but not this role; true if that one was */
 extern bool announce_places_free(Oid but);
+/* tasks of the role are passed over, until a rate limit lets one start at that time */
+extern void announce_token_at(Oid role, Timestamp at);
+/* roles whose time has come look; returns when the next one's comes, DT_NOEND: never */
+extern Timestamp announce_tokens(Timestamp now);
+/* limits changed: once this is committed, whoever was passed over shall look */
+extern void announce_limits(void);
 /* the launcher shall look which databases there are */
 extern void announce_databases(void);
 /* rows were added to the table of tallies */

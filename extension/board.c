@@ -62,7 +62,7 @@ board_role(Oid database, Oid role, bool make)
 	if (entry != NULL && !found)
 	{
 		memset((char *) entry + sizeof(BoardRoleKey), 0, sizeof(BoardRole) - sizeof(BoardRoleKey));
-		entry->next_due = entry->due_low = DT_NOEND;
+		entry->next_due = entry->due_low = entry->token_at = DT_NOEND;
 	}
 	return entry;
 }
@@ -276,20 +276,24 @@ board_changes(Oid role)
 	return changes;
 }
 
-/* Whether the role has claimable entries in a bucket below end: of higher priority. */
-bool
-board_has_above(Oid role, int64 end_bucket)
+/*
+ * The buckets below end, of higher priority, in which the role has claimable entries;
+ * returns how many, and names max of them.
+ */
+int
+board_above(Oid role, int64 end_bucket, int64 *above, int max)
 {
 	BoardRole *entry;
-	bool has = false;
+	int n = 0;
 
 	LWLockAcquire(stent_shared->lock, LW_SHARED);
 	entry = board_role(MyDatabaseId, role, false);
 	if (entry != NULL)
-		for (BoardBucket *bucket = entry->first; bucket != NULL && !has; bucket = bucket->next)
-			has = bucket->key.bucket < end_bucket && bucket->head != HEAD_END;
+		for (BoardBucket *bucket = entry->first; bucket != NULL; bucket = bucket->next)
+			if (bucket->key.bucket < end_bucket && bucket->head != HEAD_END && n++ < max)
+				above[n - 1] = bucket->key.bucket;
 	LWLockRelease(stent_shared->lock);
-	return has;
+	return n;
 }
 
 /*

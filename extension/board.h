@@ -64,6 +64,7 @@ typedef struct BoardRole
 	TimestampTz due_again; /* the scheduler could not promote what is due: not before this */
 	int due_misses;        /* so often in a row */
 	bool held_back;        /* tasks were passed over for want of a place (place.c) */
+	Timestamp token_at;    /* or until a rate limit lets one start then; DT_NOEND: none */
 	int failures;          /* starts that failed in a row */
 	TimestampTz retry_at;
 	char problem[256]; /* why the last start failed */
@@ -82,7 +83,7 @@ extern void board_startup(void);
 extern int board_look(Oid role, BoardLook **looks, uint64 *changes);
 extern void board_sort(BoardLook *looks, int n);
 extern uint64 board_changes(Oid role);
-extern bool board_has_above(Oid role, int64 end_bucket);
+extern int board_above(Oid role, int64 end_bucket, int64 *above, int max);
 extern void board_raise(Oid role, int64 bucket, uint64 epoch, int64 position);
 
 /* the rest under the lock, held by the caller */

@@ -70,6 +70,9 @@ claim_may_serve(Claimer *claimer, int64 bucket)
 	lane = lane_get(claimer->store, ready_bucket_lane(bucket));
 	if (strcmp(lane->role, claimer->role) != 0)
 		return false;
+	for (int i = 0; i < claimer->n_full; i++)
+		if (claimer->full[i] == lane->function_id)
+			return false;
 	if (claimer->queues != NULL)
 	{
 		int i;
@@ -97,6 +100,15 @@ claim_add_lane(Claimer *claimer, int64 bucket, int64 first_position, uint64 epoc
 	lane->floor = HEAD_END;
 }
 
+static bool
+is_limited(Claimer *claimer, int64 bucket)
+{
+	int32 id = lane_get(claimer->store, ready_bucket_lane(bucket))->function_id;
+	const Function *function = function_by_id(claimer->store, id);
+
+	return function->max_concurrent > 0 || function->rate_limit > 0;
+}
+
 /* Read a few entries ahead in a lane; false if it has no more. */
 static bool
 read_ahead(Claimer *claimer, LaneCursor *lane)
@@ -104,7 +116,11 @@ read_ahead(Claimer *claimer, LaneCursor *lane)
 	StoreRel *table = store_table(claimer->store, STORE_READY);
 	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 2);
 	ScanKeyData keys[2];
+	int ahead = claimer->ahead;
 
+	/* that of a limited function may have to be passed over at once */
+	if (lane->fresh && is_limited(claimer, lane->bucket))
+		ahead = 1;
 	ScanKeyInit(&keys[0], READY_BUCKET, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(lane->bucket));
 	ScanKeyInit(&keys[1], READY_POSITION, BTGreaterStrategyNumber, F_INT8GT,
@@ -114,7 +130,7 @@ read_ahead(Claimer *claimer, LaneCursor *lane)
 	if (!lane->fresh)
 		claim_board_raise(claimer, lane, lane->position + 1);
 	lane->n = lane->next = 0;
-	while (lane->n < claimer->ahead && index_getnext_slot(scan, ForwardScanDirection, table->out))
+	while (lane->n < ahead && index_getnext_slot(scan, ForwardScanDirection, table->out))
 	{
 		Candidate *candidate = &lane->candidates[lane->n++];
 		bool isnull;
@@ -147,19 +163,21 @@ drop_lane(Claimer *claimer, int i)
 		claimer->next_lane = 0;
 }
 
+static void
+raise_head(Claimer *claimer, LaneCursor *lane)
+{
+	if (lane->next < lane->n)
+		claim_board_raise(claimer, lane, lane->candidates[lane->next].position);
+	else if (!lane->fresh)
+		claim_board_raise(claimer, lane, lane->position + 1);
+}
+
 /* Tell the board how far this batch has come. */
 void
 claim_raise_heads(Claimer *claimer)
 {
 	for (int i = 0; i < claimer->n_lanes; i++)
-	{
-		LaneCursor *lane = &claimer->lanes[i];
-
-		if (lane->next < lane->n)
-			claim_board_raise(claimer, lane, lane->candidates[lane->next].position);
-		else if (!lane->fresh)
-			claim_board_raise(claimer, lane, lane->position + 1);
-	}
+		raise_head(claimer, &claimer->lanes[i]);
 }
 
 /*
@@ -234,6 +252,37 @@ claim_pass_over(Claimer *claimer)
 
 	lane->floor = Min(lane->floor, lane->candidates[lane->next].position);
 	lane->next++;
+}
+
+/* None of a function's tasks may start now: pass over all of its lanes, in this batch. */
+void
+claim_pass_over_function(Claimer *claimer, int32 function_id)
+{
+	if (claimer->n_full == claimer->max_full)
+	{
+		MemoryContext old = MemoryContextSwitchTo(claimer->cxt);
+
+		claimer->max_full = Max(2 * claimer->max_full, 16);
+		claimer->full = claimer->full == NULL
+							? palloc_array(int32, claimer->max_full)
+							: repalloc_array(claimer->full, int32, claimer->max_full);
+		MemoryContextSwitchTo(old);
+	}
+	claimer->full[claimer->n_full++] = function_id;
+	for (int i = claimer->n_lanes - 1; i >= 0; i--)
+	{
+		LaneCursor *lane = &claimer->lanes[i];
+
+		if (lane_get(claimer->store, ready_bucket_lane(lane->bucket))->function_id != function_id)
+			continue;
+		raise_head(claimer, lane);
+		/* the turn stays with the lane that has it, or goes to the next one */
+		if (i < claimer->next_lane)
+			claimer->next_lane--;
+		drop_lane(claimer, i);
+	}
+	if (!claimer->board)
+		claim_index_full(function_id);
 }
 
 /* Take the entry just looked at; false if somebody else was first. */

@@ -49,6 +49,9 @@ typedef struct Claimer
 	int64 first; /* the role's buckets are [first, end) */
 	int64 end;
 	MemoryContext cxt;
+	int32 *full; /* functions whose limit is reached: passed over in this batch */
+	int n_full;
+	int max_full;
 
 	/* lanes from the board */
 	bool board;
@@ -87,6 +90,7 @@ extern void claim_begin(Claimer *claimer, Store *store, const char *role, char *
 extern bool claim_peek(Claimer *claimer, Candidate *candidate);
 extern bool claim_take(Claimer *claimer, const Candidate *candidate);
 extern void claim_pass_over(Claimer *claimer);
+extern void claim_pass_over_function(Claimer *claimer, int32 function_id);
 extern bool claim_has_more(Claimer *claimer);
 extern bool claim_may_serve(Claimer *claimer, int64 bucket);
 extern void claim_add_lane(Claimer *claimer, int64 bucket, int64 first_position, uint64 epoch);
@@ -104,5 +108,6 @@ extern bool claim_index_lanes(Claimer *claimer);
 extern void claim_index_restart(Claimer *claimer);
 extern void claim_index_look_up(Claimer *claimer);
 extern void claim_index_head(int64 bucket, int64 position);
+extern void claim_index_full(int32 function_id);
 
 #endif

@@ -123,7 +123,22 @@ claim_board_restart(Claimer *claimer)
 	look_again(claimer);
 }
 
-/* Begin again if something of higher priority has come. */
+/* Whether something of higher priority has come that may be served. */
+static bool
+has_above(Claimer *claimer)
+{
+	int64 above[CLAIM_LANES];
+	int n = board_above(claimer->role_oid, claimer->rank_start, above, CLAIM_LANES);
+
+	if (n > CLAIM_LANES)
+		return true;
+	for (int i = 0; i < n; i++)
+		if (claim_may_serve(claimer, above[i]))
+			return true;
+	return false;
+}
+
+/* Begin again if it has. */
 void
 claim_board_look_up(Claimer *claimer)
 {
@@ -132,7 +147,7 @@ claim_board_look_up(Claimer *claimer)
 	if (changes == claimer->changes)
 		return;
 	claimer->changes = changes;
-	if (board_has_above(claimer->role_oid, claimer->rank_start))
+	if (has_above(claimer))
 		look_again(claimer);
 }
 

@@ -9,7 +9,9 @@
  * starts from them for a while (HEADS_LAST_*), as long as this session has inserted nothing
  * and every lane of the rank is known; then, and whenever they lead to nothing,
  * the walk starts from the beginning, so that an entry that was committed late,
- * below a head, waits no longer than that.
+ * below a head, waits no longer than that. So do functions whose limit was reached:
+ * for that long they are passed over unasked, lest a full lane of high priority
+ * makes each batch begin with a walk.
  */
 #include "postgres.h"
 
@@ -38,17 +40,28 @@ static uint64 heads_generation;
 static instr_time heads_since;
 static double walk_ms; /* what the last walk from the beginning took */
 
+/* Functions whose limit was reached since full_since. */
+static int32 full[CLAIM_LANES];
+static int n_full;
+static instr_time full_since;
+
 static bool
-heads_usable(const Claimer *claimer)
+is_recent(instr_time since)
 {
 	instr_time age;
 
+	INSTR_TIME_SET_CURRENT(age);
+	INSTR_TIME_SUBTRACT(age, since);
+	return INSTR_TIME_GET_MILLISEC(age) < Max(HEADS_LAST_MS, HEADS_LAST_WALKS * walk_ms);
+}
+
+static bool
+heads_usable(const Claimer *claimer)
+{
 	if (!heads_valid || n_heads == 0 || heads_first != claimer->first ||
 		heads_inserts != ready_inserts || heads_generation != store_generation())
 		return false;
-	INSTR_TIME_SET_CURRENT(age);
-	INSTR_TIME_SUBTRACT(age, heads_since);
-	return INSTR_TIME_GET_MILLISEC(age) < Max(HEADS_LAST_MS, HEADS_LAST_WALKS * walk_ms);
+	return is_recent(heads_since);
 }
 
 static void
@@ -86,6 +99,23 @@ claim_index_begin(Claimer *claimer)
 	claimer->from_memory = claimer->queues == NULL && heads_usable(claimer);
 	if (!claimer->from_memory)
 		forget_heads(claimer);
+	if (!claimer->from_memory || !is_recent(full_since))
+		n_full = 0;
+	for (int i = n_full - 1; i >= 0; i--)
+		claim_pass_over_function(claimer, full[i]);
+}
+
+/* A function's limit is reached. */
+void
+claim_index_full(int32 function_id)
+{
+	for (int i = 0; i < n_full; i++)
+		if (full[i] == function_id)
+			return;
+	if (n_full == 0)
+		INSTR_TIME_SET_CURRENT(full_since);
+	if (n_full < CLAIM_LANES)
+		full[n_full++] = function_id;
 }
 
 /* The first bucket in [from, end) with entries we may take, or -1. */
@@ -213,6 +243,13 @@ recall_lanes(Claimer *claimer)
 	return claimer->n_lanes > 0;
 }
 
+/* Nothing is left of what is remembered: also those that were full are asked again. */
+static void
+forget_full(Claimer *claimer)
+{
+	n_full = claimer->n_full = 0;
+}
+
 /* Have some lanes to serve; false if there is nothing more. */
 bool
 claim_index_lanes(Claimer *claimer)
@@ -221,6 +258,8 @@ claim_index_lanes(Claimer *claimer)
 	{
 		if ((claimer->from_memory && recall_lanes(claimer)) || discover_lanes(claimer))
 			return true;
+		if (claimer->rank_end == claimer->first)
+			forget_full(claimer);
 		if (!start_rank(claimer, claimer->rank_end))
 			return false;
 	}

@@ -14,7 +14,8 @@ typedef enum PlaceKind
 {
 	PLACE_FUNCTION, /* to run tasks of a function; what: its id */
 	PLACE_LINE,     /* to run a task of a concurrency key; what: its line */
-	PLACE_DECISION  /* to decide who is next in a line; what: the line */
+	PLACE_DECISION, /* to decide who is next in a line; what: the line */
+	PLACE_RATE      /* to make the row of a rate that has lost its own; what: its function */
 } PlaceKind;
 
 extern bool place_take(PlaceKind kind, int64 what, int n, Oid role, bool *fresh);

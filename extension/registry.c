@@ -30,12 +30,14 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "announce.h"
 #include "attempt.h"
 #include "clock.h"
 #include "compat.h"
 #include "errors.h"
 #include "intern.h"
 #include "json.h"
+#include "rate.h"
 #include "registry.h"
 
 enum
@@ -537,7 +539,8 @@ optional_limit(FunctionCallInfo fcinfo, int arg, const char *what, char *null_fl
 static void
 check_rate(FunctionCallInfo fcinfo)
 {
-	Interval *interval;
+	int limit;
+	int64 us = USECS_PER_SEC;
 
 	if (PG_ARGISNULL(REGISTER_RATE_LIMIT))
 	{
@@ -549,15 +552,26 @@ check_rate(FunctionCallInfo fcinfo)
 					 errhint("rate_limit says how many may start in rate_interval.")));
 		return;
 	}
-	if (PG_ARGISNULL(REGISTER_RATE_INTERVAL))
-		return;
-	interval = PG_GETARG_INTERVAL_P(REGISTER_RATE_INTERVAL);
-	interval_check(interval, "rate_interval");
-	if (interval_us(interval) < 1000 || interval_us(interval) > 366 * USECS_PER_DAY)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("rate_interval must be 1 millisecond to 366 days"),
-				 errhint("rate_limit 100 and rate_interval '1 minute' allow 100 a minute.")));
+	if (!PG_ARGISNULL(REGISTER_RATE_INTERVAL))
+	{
+		Interval *interval = PG_GETARG_INTERVAL_P(REGISTER_RATE_INTERVAL);
+
+		interval_check(interval, "rate_interval");
+		us = interval_us(interval);
+		if (us < 1000 || us > 366 * USECS_PER_DAY)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("rate_interval must be 1 millisecond to 366 days, not \"%s\"",
+							duration_text(us)),
+					 errhint("rate_limit 100 and rate_interval '1 minute' allow 100 a minute.")));
+	}
+	limit = PG_GETARG_INT32(REGISTER_RATE_LIMIT);
+	if (!PG_ARGISNULL(REGISTER_RATE_BURST) &&
+		!rate_fits(limit, us, PG_GETARG_INT32(REGISTER_RATE_BURST)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("rate_burst %d takes more than a century to come together",
+							   PG_GETARG_INT32(REGISTER_RATE_BURST)),
+						errhint("rate_burst is how many may start at once after a pause.")));
 }
 
 /* A time to live without a cache is a mistake. */
@@ -695,8 +709,16 @@ stent_register(PG_FUNCTION_ARGS)
 			"cached = excluded.cached, cache_ttl = excluded.cache_ttl, idempotent = excluded.idempotent",
 			N, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "registration failed");
+	/* a bucket that is there already stays as it is: registering again gives no tokens */
+	if (nulls[RATE_LIMIT] == ' ' &&
+		SPI_execute_with_args("INSERT INTO stent.rate (function_id, part, full_at) "
+							  "SELECT f.id, 0, $10 FROM stent.function f WHERE f.name = $1 "
+							  "ON CONFLICT ON CONSTRAINT rate_pkey DO NOTHING",
+							  N, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "registration failed");
 	cold_end(&cold);
 	registry_changed();
+	announce_limits();
 	PG_RETURN_VOID();
 }
 

@@ -39,6 +39,8 @@
 #include "guc.h"
 #include "intern.h"
 #include "json.h"
+#include "limit.h"
+#include "place.h"
 #include "ready.h"
 #include "registry.h"
 #include "run.h"
@@ -57,6 +59,7 @@ typedef struct Batch
 {
 	Store *store;
 	Claimer claimer;
+	LimitHold hold; /* taken for the task that is next */
 	MemoryContext task_cxt;
 	instr_time started;
 	int done;
@@ -161,7 +164,7 @@ batch_must_end(Batch *batch)
 		return false;
 	return elapsed_us(batch) >= stent_batch_time * 1000.0 ||
 		   subxids_in_use() + Max(batch->most_subxids, 1) > PGPROC_MAX_CACHED_SUBXIDS ||
-		   somebody_waits();
+		   place_count() >= PLACES_MANY || somebody_waits();
 }
 
 /* An error that comes from sharing a transaction with other tasks. */
@@ -196,6 +199,7 @@ run_task(Batch *batch, Task *task)
 		return true;
 	}
 
+	limit_use(&batch->hold);
 	task->started_at = clock_now();
 	begin = elapsed_us(batch);
 	if (stent_shared != NULL)
@@ -242,21 +246,48 @@ run_task(Batch *batch, Task *task)
 	return true;
 }
 
+/* Whether a task of the bucket's function may start now; if not, all of them are passed over. */
+static bool
+may_start(Batch *batch, int64 bucket)
+{
+	int32 id = lane_get(batch->store, ready_bucket_lane(bucket))->function_id;
+
+	if (limit_enter(&batch->hold, batch->store, function_by_id(batch->store, id),
+					batch->claimer.role_oid))
+		return true;
+	claim_pass_over_function(&batch->claimer, id);
+	return false;
+}
+
+/* Look at the next entry whose task may start now. */
+static bool
+peek(Batch *batch, Candidate *candidate)
+{
+	while (claim_peek(&batch->claimer, candidate))
+		if (may_start(batch, candidate->bucket))
+			return true;
+	return false;
+}
+
 /* The entry of the highest priority that may be served and was not tried, or NULL. */
 static DueEntry *
 best_due(Batch *batch, DueEntry *entries, int n)
 {
-	DueEntry *best = NULL;
+	DueEntry *best;
 
-	for (int i = 0; i < n; i++)
+	do
 	{
-		DueEntry *entry = &entries[i];
+		best = NULL;
+		for (int i = 0; i < n; i++)
+		{
+			DueEntry *entry = &entries[i];
 
-		if (entry->kind == DUE_READY && claim_may_serve(&batch->claimer, entry->bucket) &&
-			(best == NULL ||
-			 ready_bucket_priority(entry->bucket) > ready_bucket_priority(best->bucket)))
-			best = entry;
-	}
+			if (entry->kind == DUE_READY && claim_may_serve(&batch->claimer, entry->bucket) &&
+				(best == NULL ||
+				 ready_bucket_priority(entry->bucket) > ready_bucket_priority(best->bucket)))
+				best = entry;
+		}
+	} while (best != NULL && !may_start(batch, best->bucket));
 	return best;
 }
 
@@ -308,7 +339,7 @@ promote_before(Batch *batch)
 	due_scan_end(&scan);
 	if (n == 0)
 		return;
-	have_ready = claim_peek(&batch->claimer, &ready);
+	have_ready = peek(batch, &ready);
 	best = best_due(batch, entries, n);
 	if (best != NULL && have_ready &&
 		ready_bucket_priority(ready.bucket) >= ready_bucket_priority(best->bucket))
@@ -347,7 +378,8 @@ run_next(Batch *batch)
 	Task *task;
 	int attempt;
 
-	while (claim_peek(&batch->claimer, &candidate))
+	/* the limits first: what may not start must not end the batch */
+	while (peek(batch, &candidate))
 	{
 		int32 function_id =
 			lane_get(batch->store, ready_bucket_lane(candidate.bucket))->function_id;
@@ -450,6 +482,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 		}
 	}
 
+	limit_leave(&batch.hold, batch.store);
 	claim_raise_heads(&batch.claimer);
 	next_snapshot();
 	/* the commit follows: what is promoted now is everybody's at once */

@@ -27,6 +27,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "announce.h"
 #include "board.h"
 #include "board_load.h"
 #include "careful.h"
@@ -473,6 +474,8 @@ scheduler_loop(void)
 		int n_starts;
 		int n_dues;
 		bool progress = false;
+		Timestamp moment;
+		Timestamp next_token;
 		long wait;
 
 		MemoryContextSwitchTo(cxt);
@@ -490,6 +493,9 @@ scheduler_loop(void)
 		}
 		again = backstop;
 		slots_answer_overdue(me.database);
+		next_token = announce_tokens(moment = clock_now());
+		if (next_token != DT_NOEND)
+			again = Min(again, now + (next_token - moment));
 		if (roles_to_serve(starts, &n_starts, dues, &n_dues, &again) > 0)
 		{
 			for (int i = 0; i < n_starts; i++)

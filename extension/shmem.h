@@ -119,6 +119,7 @@ typedef struct DatabaseSlot
 	int scheduler_pid;
 	int failures; /* of the scheduler, in a row */
 	TimestampTz retry_at;
+	Timestamp token_at;           /* earliest of its roles */
 	bool loaded;                  /* the board knows all ready entries */
 	uint32 count_epoch;           /* odd: entries are being counted */
 	bool counted;                 /* the board's counts are exact */

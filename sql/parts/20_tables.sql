@@ -140,10 +140,12 @@ CREATE TABLE stent.line (
 );
 COMMENT ON TABLE stent.line IS 'private: tasks with a concurrency key, by age';
 
--- When the token bucket of a rate-limited function will be full again. Changed in
--- place, outside transactions (extension/rate.c): a call that was made is not undone.
+-- When the token bucket of a rate-limited function will be full again: full_at and
+-- part / rate_limit of a microsecond. Changed in place, outside transactions
+-- (extension/rate.c): a call that was made is not undone.
 CREATE TABLE stent.rate (
     function_id integer NOT NULL,
+    part integer NOT NULL,
     full_at timestamp NOT NULL,
     CONSTRAINT rate_pkey PRIMARY KEY (function_id)
 );

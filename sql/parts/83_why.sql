@@ -9,6 +9,43 @@ RETURNS SETOF record
 LANGUAGE c STABLE STRICT ROWS 1 AS 'MODULE_PATHNAME', 'stent_ready_entry';
 COMMENT ON FUNCTION stent._ready_entry(bigint) IS 'private: who has taken a ready task, and how many of its role stand before it';
 
+CREATE FUNCTION stent._next_start(function_id integer) RETURNS timestamp
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'stent_next_start';
+COMMENT ON FUNCTION stent._next_start(integer) IS 'private: when the rate limit lets a task of the function start; NULL: now';
+
+-- The places of a function are locks that extension/place.c takes: the function's id,
+-- the number of the place, and the class 0x5700. Which no limit allows any more do not count.
+CREATE FUNCTION stent._limit_reached(function_id integer) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
+DECLARE
+    f record;
+    taken bigint;
+    holders text;
+    next_start timestamp;
+BEGIN
+    SELECT * INTO f FROM stent.function v WHERE v.id = function_id;
+    IF f.max_concurrent IS NOT NULL THEN
+        SELECT count(*),
+               string_agg(CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE 'pid ' || l.pid END, ', ' ORDER BY l.pid)
+        INTO taken, holders
+        FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 22272 AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND l.classid = function_id::oid AND l.objid::bigint < f.max_concurrent;
+        IF taken >= f.max_concurrent THEN
+            RETURN format('function "%s" already runs max_concurrent (%s) tasks, by %s', f.name, f.max_concurrent, holders);
+        END IF;
+    END IF;
+    next_start := stent._next_start(function_id);
+    IF next_start IS NOT NULL THEN
+        RETURN format('function "%s" has reached its rate limit (%s in %s): the next start is at %s UTC', f.name, f.rate_limit,
+                      f.rate_interval, date_trunc('milliseconds', next_start));
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION stent._limit_reached(integer) IS 'private: which limit keeps tasks of the function from starting; NULL: none';
+
 -- Who a transaction id belongs to, for people.
 CREATE FUNCTION stent._transaction_name(transaction xid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -80,7 +117,7 @@ DECLARE
     canceller constant integer := stent._canceller(id);
     reason text;
 BEGIN
-    SELECT v.*, f.handler, COALESCE(k.crashed, 0) AS crashed INTO t
+    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed INTO t
     FROM stent.tasks v
     JOIN stent.function f ON f.name = v.function
     LEFT JOIN stent.task k ON k.id = v.id
@@ -147,6 +184,10 @@ BEGIN
                       CASE t.crashed WHEN 1 THEN 'once' ELSE t.crashed || ' times' END, server.careful_pid);
     ELSIF t.state = 'scheduled' THEN
         RETURN format('It is due since %s UTC and becomes ready at any moment.', date_trunc('second', t.due_at));
+    END IF;
+    reason := stent._limit_reached(t.function_id);
+    IF reason IS NOT NULL THEN
+        RETURN format('It is ready, but %s.', reason);
     END IF;
     standing := CASE WHEN entry.before = 0 THEN 'is the next of its role'
                      ELSE format('%s%s of its role stand%s before it', CASE WHEN entry.before_exact THEN '' ELSE 'at least ' END,
