@@ -7,7 +7,8 @@
  * suspect runs alone. A task that is alone when the commit fails again is guilty:
  * its next turn does not call the handler but records the failed attempt. What
  * rolls back for any other reason (ROLLBACK, an error of the caller, a crash)
- * makes nobody a suspect.
+ * makes nobody a suspect. A task that met a deadlock or a serialization failure is
+ * a suspect as well; how often it was given back for that is counted here.
  *
  * The memory is the session's own; a session that ends forgets it.
  */
@@ -24,12 +25,14 @@
 
 #define MESSAGE_LENGTH 512
 #define MAX_SUSPECTS 10000
+#define MAX_CONFLICTS 10
 
 typedef struct Suspect
 {
 	int64 task_id; /* hash key */
 	int replays;   /* the attempt it is about */
 	int attempt;
+	int conflicts; /* how often it was given back for one */
 	bool guilty;
 	int code;
 	char message[MESSAGE_LENGTH];
@@ -72,12 +75,6 @@ commit_guard_add(int64 task_id, int replays, int attempt)
 	members[n_members++] = (Member){task_id, replays, attempt, GetCurrentSubTransactionId()};
 }
 
-int
-commit_guard_count(void)
-{
-	return n_members;
-}
-
 static Suspect *
 enter(int64 task_id, int replays, int attempt)
 {
@@ -102,6 +99,7 @@ enter(int64 task_id, int replays, int attempt)
 	{
 		suspect->replays = replays;
 		suspect->attempt = attempt;
+		suspect->conflicts = 0;
 		suspect->guilty = false;
 		suspect->code = STENT_ERR_COMMIT_FAILED;
 		strlcpy(suspect->message, "the commit failed", MESSAGE_LENGTH);
@@ -109,11 +107,19 @@ enter(int64 task_id, int replays, int attempt)
 	return suspect;
 }
 
-/* The task must run alone next time. */
-void
-commit_guard_suspect(int64 task_id, int replays, int attempt)
+/*
+ * The attempt ended in a conflict with another transaction. True if it may try again,
+ * alone; false if it has done so often enough.
+ */
+bool
+commit_guard_conflict(int64 task_id, int replays, int attempt)
 {
-	(void) enter(task_id, replays, attempt);
+	Suspect *suspect = enter(task_id, replays, attempt);
+
+	if (suspect->conflicts == MAX_CONFLICTS)
+		return false;
+	suspect->conflicts++;
+	return true;
 }
 
 bool

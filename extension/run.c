@@ -167,7 +167,7 @@ batch_must_end(Batch *batch)
 		   place_count() >= PLACES_MANY || somebody_waits();
 }
 
-/* An error that comes from sharing a transaction with other tasks. */
+/* An error that says less of the task than of who else was at work. */
 static bool
 is_conflict(int code)
 {
@@ -179,7 +179,6 @@ static bool
 run_task(Batch *batch, Task *task)
 {
 	Store *store = batch->store;
-	bool shares = commit_guard_count() > 0;
 	int subxids = subxids_in_use();
 	double begin;
 	Attempt attempt;
@@ -221,10 +220,10 @@ run_task(Batch *batch, Task *task)
 			complete_past_deadline(store, task);
 			break;
 		case ATTEMPT_FAILED:
-			if (shares && is_conflict(attempt.error->sqlerrcode))
+			if (is_conflict(attempt.error->sqlerrcode) &&
+				commit_guard_conflict(task->id, task->replays, task->attempt))
 			{
-				/* not its fault alone: again, by itself, uncharged */
-				commit_guard_suspect(task->id, task->replays, task->attempt);
+				/* it takes two: again, by itself, uncharged */
 				complete_give_back(store, task);
 				batch->given_back++;
 				return false;
@@ -576,7 +575,8 @@ stent_run(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		queues = queue_names(PG_GETARG_ARRAYTYPE_P(1), &n_queues);
 	run_batch(max_tasks, queues, n_queues, &report);
-	PG_RETURN_INT32(report.done);
+	/* 0 would say that nothing is claimable */
+	PG_RETURN_INT32(report.done > 0 ? report.done : report.given_back);
 }
 
 static const Task *
