@@ -22,5 +22,6 @@
 #define STENT_ERR_ALREADY_STARTED MAKE_SQLSTATE('S', 'T', '0', '0', '8')
 #define STENT_ERR_COMMIT_FAILED MAKE_SQLSTATE('S', 'T', '0', '0', '9')
 #define STENT_ERR_WAIT_RAN_OUT MAKE_SQLSTATE('S', 'T', '0', '1', '0')
+#define STENT_ERR_FINISHED MAKE_SQLSTATE('S', 'T', '0', '1', '1')
 
 #endif

@@ -24,6 +24,7 @@ int stent_max_executors = 4;
 int stent_idle_timeout = 60000;
 int stent_max_lanes = 10000;
 int stent_max_crashes = 5;
+int stent_task_pool_size = 256;
 
 static char *clock_text;
 static char *retention_text;
@@ -84,6 +85,35 @@ stent_retention(PG_FUNCTION_ARGS)
 	if (retention_us < 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INTERVAL_P(interval_from_us(retention_us));
+}
+
+PG_FUNCTION_INFO_V1(stent_get_task_pool_size);
+Datum
+stent_get_task_pool_size(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(stent_task_pool_size);
+}
+
+/* As SET stent.task_pool_size, but tells the value before. */
+PG_FUNCTION_INFO_V1(stent_set_task_pool_size);
+Datum
+stent_set_task_pool_size(PG_FUNCTION_ARGS)
+{
+	const char *hint = "Give a number of tasks, such as 256.";
+	int previous = stent_task_pool_size;
+	int size;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("size must not be null"),
+						errhint("%s", hint)));
+	size = PG_GETARG_INT32(0);
+	if (size <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("size must be positive, not %d", size), errhint("%s", hint)));
+	(void) set_config_option("stent.task_pool_size", psprintf("%d", size),
+							 superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET,
+							 true, 0, false);
+	PG_RETURN_INT32(previous);
 }
 
 void
@@ -175,6 +205,15 @@ guc_init(void)
 	DefineCustomIntVariable("stent.max_crashes", "How often a task may crash the server.",
 							"Default 5.", &stent_max_crashes, 5, 1, 1000, PGC_SUSET, 0, NULL, NULL,
 							NULL);
+
+	/*
+	 * stent.task_pool_size: how many tasks an await or a map of this session has in
+	 * flight at most, where the call names no limit. It is not a number of
+	 * processes: see stent.max_executors.
+	 */
+	DefineCustomIntVariable(
+		"stent.task_pool_size", "How many tasks an await or a map has in flight by default.",
+		"Default 256.", &stent_task_pool_size, 256, 1, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 
 	fault_init();
 	MarkGUCPrefixReserved("stent");

@@ -49,6 +49,15 @@ json_empty_object(void)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* JSON null, where SQL null was given. */
+Jsonb *
+json_null(void)
+{
+	JsonbValue value = {.type = jbvNull};
+
+	return JsonbValueToJsonb(&value);
+}
+
 static void
 push_field(JsonbParseState **state, const char *key, const char *text)
 {

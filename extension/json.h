@@ -16,6 +16,7 @@ extern Jsonb *json_error_parts(const char *code, const char *message, const char
 							   const char *hint, const char *context, bool retryable);
 extern char *json_string_field(Jsonb *json, const char *key);
 extern Jsonb *json_empty_object(void);
+extern Jsonb *json_null(void);
 extern void json_check_size(Jsonb *json, const char *what);
 
 #endif

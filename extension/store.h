@@ -48,6 +48,7 @@ typedef enum StoreTable
 	STORE_MEMO,
 	STORE_SIGNAL,
 	STORE_PROGRESS,
+	STORE_SHARED,
 	STORE_ARCHIVE_LEAF, /* the partition that takes what finishes now */
 	STORE_TABLES
 } StoreTable;

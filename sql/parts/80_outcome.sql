@@ -1,7 +1,7 @@
 CREATE FUNCTION stent.state_of(id bigint) RETURNS jsonb
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_state_of';
 COMMENT ON FUNCTION stent.state_of(bigint) IS
-  'one task as jsonb: state, times (UTC), attempts and their errors, result, error, counters, context; P0002 for an unknown id';
+  'one task as jsonb: state, times (UTC), attempts and their errors, result, error, counters, context, signals; P0002 for an unknown id';
 
 CREATE FUNCTION stent.result_of(id bigint) RETURNS jsonb
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_result_of';
@@ -37,7 +37,10 @@ SELECT pg_catalog.jsonb_build_object('counters', COALESCE((
            SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('replay', a.replay, 'attempt', a.attempt,
                       'started_at', a.started_at, 'finished_at', a.finished_at, 'error', a.error)
                       ORDER BY a.replay, a.attempt)
-           FROM stent.attempt a WHERE a.task_id = $1), '[]'))
+           FROM stent.attempt a WHERE a.task_id = $1), '[]'),
+       'signals', COALESCE((
+           SELECT pg_catalog.jsonb_object_agg(s.name, pg_catalog.jsonb_build_object('payload', s.payload, 'sent_at', s.sent_at))
+           FROM stent.signal s WHERE s.execution_id = $2), '{}'))
 $$;
 COMMENT ON FUNCTION stent._state_of(bigint, bigint) IS 'private: what state_of adds to a row of tasks';
 REVOKE ALL ON FUNCTION stent._state_of(bigint, bigint) FROM PUBLIC;

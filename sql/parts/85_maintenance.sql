@@ -33,11 +33,12 @@ DELETE FROM stent.attempt WHERE task_id = ANY (ids);
 DELETE FROM stent.step WHERE task_id = ANY (ids);
 DELETE FROM stent.counter WHERE execution_id = ANY (ids);
 DELETE FROM stent.context WHERE execution_id = ANY (ids);
+DELETE FROM stent.signal WHERE execution_id = ANY (ids);
 $$;
 COMMENT ON FUNCTION stent._forget(bigint[], bigint[]) IS 'private: removes what belongs to tasks that left the archive';
 
 -- Reads the leaf once for what its rows own elsewhere (large values, failed
--- attempts, steps, counters, context) and for what must be kept. The leaf is
+-- attempts, steps, signals, counters, context) and for what must be kept. The leaf is
 -- locked against the few who may still write to it; the parent is not.
 CREATE FUNCTION stent._empty_partition(leaf regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -56,6 +57,7 @@ BEGIN
                    'p AS (DELETE FROM stent.payload p USING gone g WHERE p.id IN (g.args_ref, g.result_ref)), '
                    'a AS (DELETE FROM stent.attempt a USING gone g WHERE a.task_id = g.id), '
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
+                   'n AS (DELETE FROM stent.signal n USING gone g WHERE n.execution_id = g.id), '
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
     RETURN gone - kept;

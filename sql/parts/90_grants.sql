@@ -11,6 +11,8 @@ DECLARE
         'replay(bigint, text, boolean), discard(bigint), '
         'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
+        'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
+        'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
         '_is_admin(), _state_name("char"), _is_running(bigint), _running(), _board(), _oldest_ready()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
