@@ -83,6 +83,33 @@ compat_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *est
 #endif
 }
 
+/* The same for a speculative insertion; conflict: there is one with the key. */
+static inline void
+compat_insert_index_tuples_if_new(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
+								  bool *conflict)
+{
+#if PG_VERSION_NUM >= 160000
+	ExecInsertIndexTuples(rri, slot, estate, false, true, conflict, NIL, false);
+#else
+	ExecInsertIndexTuples(rri, slot, estate, false, true, conflict, NIL);
+#endif
+}
+
+/* 18 asks which row is not to be taken for a conflict. */
+static inline bool
+compat_check_index_constraints(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate)
+{
+	ItemPointerData conflict;
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(rri, slot, estate, &conflict, &none, NIL);
+#else
+	return ExecCheckIndexConstraints(rri, slot, estate, &conflict, NIL);
+#endif
+}
+
 /* 16 tells which indexes need entries, not only whether any does. */
 static inline TM_Result
 compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *keys_changed)

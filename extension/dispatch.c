@@ -33,12 +33,13 @@
 #include "fault.h"
 #include "intern.h"
 #include "json.h"
+#include "memo.h"
 #include "ready.h"
 #include "registry.h"
 #include "retry.h"
 #include "task.h"
 
-#define MAX_DEDUP_KEY_LENGTH 1000
+#define MAX_KEY_LENGTH 1000
 #define MAX_CONTEXT_KEY_LENGTH 200
 
 /* Rows of dispatch_many that are written together. */
@@ -262,6 +263,23 @@ on_duplicate_option(FunctionCallInfo fcinfo, int arg)
 					errhint("Use join, replace or error.")));
 }
 
+/* One of the caller's own keys, or NULL. */
+static char *
+key_option(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	char *key;
+
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	key = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	if (*key == '\0' || strlen(key) > MAX_KEY_LENGTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have 1 to %d bytes, not %zu", what, MAX_KEY_LENGTH, strlen(key)),
+				 errhint("Hash a long key, for example with sha256().")));
+	return key;
+}
+
 /* Try to own a dedup key; waits for a transaction that is adding or freeing it. */
 static bool
 dedup_insert(const Options *options, const char *key, int64 task_id)
@@ -334,6 +352,7 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 			store_delete_found(payload);
 		ExecClearTuple(payload->out);
 	}
+	memo_forget(store, id);
 	task->args = args;
 	payload_place(store, &task->args, &task->args_ref);
 	task->due_at = options->due_at;
@@ -490,14 +509,16 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	Store *store;
 	Options options;
 	OnDuplicate on_duplicate;
-	char *dedup_key = NULL;
+	char *dedup_key;
+	char *idempotency_key;
+	Memo memo;
+	bool remember;
 	Jsonb *args;
 	Jsonb *counters;
 	Jsonb *context;
 	Task task;
 	int64 id;
 
-	refuse(given(fcinfo, DISPATCH_IDEMPOTENCY_KEY), "idempotency_key");
 	refuse(given(fcinfo, DISPATCH_CONCURRENCY_KEY), "concurrency_key");
 	if (PG_ARGISNULL(DISPATCH_ARGS))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("args must not be null"),
@@ -510,15 +531,8 @@ stent_dispatch(PG_FUNCTION_ARGS)
 		each_pair(counters, "counters", add_counter, NULL, NO_ID);
 	if (context != NULL)
 		each_pair(context, "context", add_context, NULL, NO_ID);
-	if (given(fcinfo, DISPATCH_DEDUP_KEY))
-	{
-		dedup_key = text_to_cstring(PG_GETARG_TEXT_PP(DISPATCH_DEDUP_KEY));
-		if (*dedup_key == '\0' || strlen(dedup_key) > MAX_DEDUP_KEY_LENGTH)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("dedup_key must have 1 to %d bytes, not %zu",
-								   MAX_DEDUP_KEY_LENGTH, strlen(dedup_key)),
-							errhint("Hash a long key, for example with sha256().")));
-	}
+	dedup_key = key_option(fcinfo, DISPATCH_DEDUP_KEY, "dedup_key");
+	idempotency_key = key_option(fcinfo, DISPATCH_IDEMPOTENCY_KEY, "idempotency_key");
 
 	store = store_open("stent.dispatch()");
 	read_options(fcinfo, store, &at, &options);
@@ -528,8 +542,20 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	new_task(&options, &task);
 	task.dedup_key = dedup_key;
 	id = task.id;
-	if (dedup_key == NULL ||
-		!deduplicate(store, &options, on_duplicate, dedup_key, args, task.id, &id))
+	remember = memo_prepare(&memo, options.function, options.role, idempotency_key, args);
+	if (remember)
+		id = memo_claim(store, &memo, task.id);
+	if (id != task.id)
+	{
+		/* an earlier one serves */
+	}
+	else if (dedup_key != NULL &&
+			 deduplicate(store, &options, on_duplicate, dedup_key, args, task.id, &id))
+	{
+		if (remember)
+			memo_move(store, &memo, id);
+	}
+	else
 	{
 		task.args = args;
 		payload_place(store, &task.args, &task.args_ref);
@@ -608,6 +634,19 @@ element_context(void *arg)
 	errcontext("element " INT64_FORMAT " of args", *(int64 *) arg);
 }
 
+/* The task that serves an element of dispatch_many: an earlier one or its own. */
+static int64
+remembered(Store *store, const Options *options, const Task *task)
+{
+	Memo memo;
+	int64 id;
+
+	(void) memo_prepare(&memo, options->function, options->role, NULL, task->args);
+	id = memo_claim(store, &memo, task->id);
+	pfree(memo.key);
+	return id;
+}
+
 PG_FUNCTION_INFO_V1(stent_dispatch_many);
 Datum
 stent_dispatch_many(PG_FUNCTION_ARGS)
@@ -628,6 +667,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	int n = 0;
 	int64 index = 0;
 	ErrorContextCallback callback;
+	bool remember;
 	bool bulk;
 
 	if (PG_ARGISNULL(1))
@@ -638,7 +678,8 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	store = store_open("stent.dispatch_many()");
 	read_options(fcinfo, store, &at, &options);
 	handler = function_handler(options.function);
-	bulk = options.due_at == NO_TIME && options.deadline == NO_TIME;
+	remember = options.function->idempotent || options.function->cached;
+	bulk = options.due_at == NO_TIME && options.deadline == NO_TIME && !remember;
 
 	STENT_FAULT("dispatch_begin");
 	tasks = palloc_array(Task, BULK_ROWS);
@@ -657,6 +698,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 		Task *task = &tasks[n];
 		Datum row[1];
 		bool row_null[1] = {false};
+		int64 id;
 
 		if (more)
 		{
@@ -667,12 +709,16 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 			new_task(&options, task);
 			task->args = DatumGetJsonbP(value);
 			check_args(options.function, handler, task->args);
-			payload_place(store, &task->args, &task->args_ref);
-			row[0] = Int64GetDatum(task->id);
+			id = task->id;
+			if (remember)
+				id = remembered(store, &options, task);
+			row[0] = Int64GetDatum(id);
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, row_null);
+			if (id == task->id)
+				payload_place(store, &task->args, &task->args_ref);
 			if (bulk)
 				n++;
-			else
+			else if (id == task->id)
 				task_move(store, task, options.due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
 			index++;
 		}

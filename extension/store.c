@@ -15,6 +15,7 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/sequence.h"
@@ -22,6 +23,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -326,6 +328,50 @@ store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls)
 	return tid;
 }
 
+/*
+ * Insert a row unless one with its key is there, as ON CONFLICT DO NOTHING does; waits
+ * for a transaction that is adding or removing one. tid: where it is, if inserted.
+ */
+bool
+store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls, ItemPointer tid)
+{
+	CommandId cid = GetCurrentCommandId(true);
+	MemoryContext old = MemoryContextSwitchTo(store->cxt);
+
+	for (int i = 0; i < table->rri->ri_NumIndices; i++)
+	{
+		IndexInfo *info = table->rri->ri_IndexRelationInfo[i];
+
+		if (info->ii_Unique && info->ii_UniqueOps == NULL)
+			BuildSpeculativeIndexInfo(table->rri->ri_IndexRelationDescs[i], info);
+	}
+	MemoryContextSwitchTo(old);
+	for (;;)
+	{
+		bool free;
+		bool conflict = false;
+
+		CHECK_FOR_INTERRUPTS();
+		fill_slot(table->in, values, nulls);
+		free = compat_check_index_constraints(table->rri, table->in, store->estate);
+		if (free)
+		{
+			uint32 token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+
+			table_tuple_insert_speculative(table->rel, table->in, cid, 0, NULL, token);
+			compat_insert_index_tuples_if_new(table->rri, table->in, store->estate, &conflict);
+			table_tuple_complete_speculative(table->rel, table->in, token, !conflict);
+			SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+			*tid = table->in->tts_tid;
+		}
+		ResetPerTupleExprContext(store->estate);
+		ExecClearTuple(table->in);
+		if (!conflict)
+			return free;
+		/* somebody inserted the key at the same moment */
+	}
+}
+
 /* Insert rows already placed in slots, as COPY does. */
 void
 store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n)
@@ -391,27 +437,42 @@ store_find_id(StoreRel *table, Snapshot snapshot, int64 id)
 }
 
 /*
+ * Replace the row at tid, which is then where it is now. Waits for a transaction that
+ * has changed it: TM_Updated or TM_Deleted tell that it committed.
+ */
+TM_Result
+store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
+{
+	bool keys_changed;
+	TM_Result result;
+
+	fill_slot(table->in, values, nulls);
+	result = compat_tuple_update(table->rel, tid, table->in, &keys_changed);
+	if (result == TM_Ok)
+	{
+		if (keys_changed)
+			compat_insert_index_tuples(table->rri, table->in, store->estate);
+		ResetPerTupleExprContext(store->estate);
+		*tid = table->in->tts_tid;
+	}
+	ExecClearTuple(table->in);
+	return result;
+}
+
+/*
  * Replace the row at tid; returns where it is now. The caller owns it, so anything
  * but success is a broken invariant.
  */
 ItemPointerData
 store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
 {
-	bool keys_changed;
-	TM_Result result;
-	ItemPointerData old = *tid;
+	ItemPointerData at = *tid;
+	TM_Result result = store_try_update(store, table, &at, values, nulls);
 
-	fill_slot(table->in, values, nulls);
-	result = compat_tuple_update(table->rel, &old, table->in, &keys_changed);
 	if (result != TM_Ok)
 		elog(ERROR, "row of \"%s\" changed under its owner (%d)",
 			 RelationGetRelationName(table->rel), (int) result);
-	if (keys_changed)
-		compat_insert_index_tuples(table->rri, table->in, store->estate);
-	ResetPerTupleExprContext(store->estate);
-	old = table->in->tts_tid;
-	ExecClearTuple(table->in);
-	return old;
+	return at;
 }
 
 /*

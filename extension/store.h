@@ -175,12 +175,16 @@ extern void store_close(Store *store);
 extern StoreRel *store_table(Store *store, StoreTable which);
 extern StoreRel *store_leaf(Store *store, Oid leaf);
 extern ItemPointerData store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls);
+extern bool store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls,
+							 ItemPointer tid);
 extern void store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n);
 extern bool store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys);
 extern bool store_has_block(StoreRel *table, ItemPointer tid);
 extern bool store_find_id(StoreRel *table, Snapshot snapshot, int64 id);
 extern ItemPointerData store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
 									bool *nulls);
+extern TM_Result store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
+								  bool *nulls);
 extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
 extern TM_Result store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder);
 extern void store_delete_found(StoreRel *table);

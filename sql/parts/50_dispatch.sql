@@ -19,7 +19,7 @@ CREATE FUNCTION stent.dispatch(
 RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_dispatch';
 COMMENT ON FUNCTION stent.dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb) IS
-  'starts an execution of a registered function in the caller''s transaction and returns its id. Options left NULL come from the registration. dedup_key: a live task with the same (role, function, key) decides by on_duplicate: join (returns its id), replace (its args and due time, if not started: ST008), error (23505)';
+  'starts an execution of a registered function in the caller''s transaction and returns its id. Options left NULL come from the registration. dedup_key: a live task with the same (role, function, key) decides by on_duplicate: join (returns its id), replace (its args and due time, if not started: ST008), error (23505). A call with an idempotency_key (1 to 1000 bytes, else 22023), or of an idempotent or cached function, that a task of the same role is making or has made returns that task''s id and ignores all other options; a failed, cancelled, timed out or forgotten task does not serve. Above READ COMMITTED, two of them at once: 40001';
 
 CREATE FUNCTION stent.dispatch_many(
     function text,
@@ -36,4 +36,9 @@ CREATE FUNCTION stent.dispatch_many(
 RETURNS SETOF bigint
 LANGUAGE c VOLATILE ROWS 1000 AS 'MODULE_PATHNAME', 'stent_dispatch_many';
 COMMENT ON FUNCTION stent.dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb) IS
-  'starts one execution per array element and returns the ids in order; all or none. A NULL element is 22004 and names its 0-based index';
+  'starts one execution per array element and returns the ids in order; all or none. A NULL element is 22004 and names its 0-based index. Elements of an idempotent or cached function that a task is making or has made give that task''s id';
+
+CREATE FUNCTION stent.canonical(json jsonb) RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_canonical';
+COMMENT ON FUNCTION stent.canonical(jsonb) IS
+  'the one text for all spellings of a JSON value, which idempotency keys are hashes of: no blanks, keys sorted by their bytes in UTF-8, plain decimal numbers, the shortest escapes. 22004 for NULL';

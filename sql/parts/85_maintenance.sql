@@ -34,23 +34,29 @@ DELETE FROM stent.step WHERE task_id = ANY (ids);
 DELETE FROM stent.counter WHERE execution_id = ANY (ids);
 DELETE FROM stent.context WHERE execution_id = ANY (ids);
 DELETE FROM stent.signal WHERE execution_id = ANY (ids);
+DELETE FROM stent.memo WHERE task_id = ANY (ids);
 $$;
 COMMENT ON FUNCTION stent._forget(bigint[], bigint[]) IS 'private: removes what belongs to tasks that left the archive';
 
 -- Reads the leaf once for what its rows own elsewhere (large values, failed
--- attempts, steps, signals, counters, context) and for what must be kept. The leaf is
+-- attempts, steps, signals, counters, context, memos) and for what must be kept. The leaf is
 -- locked against the few who may still write to it; the parent is not.
 CREATE FUNCTION stent._empty_partition(leaf regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     gone bigint;
     kept bigint;
+    remembered bigint;
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', leaf);
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
                    'WHERE a.id <> a.execution_id AND EXISTS (SELECT FROM stent.task t WHERE t.id = a.execution_id) '
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept = ROW_COUNT;
+    EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a WHERE a.state = ''c'' '
+                   'AND EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.finished_at + m.ttl > $1) '
+                   'ON CONFLICT DO NOTHING', leaf) USING stent.now();
+    GET DIAGNOSTICS remembered = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
     EXECUTE format('WITH gone AS MATERIALIZED (SELECT a.id, a.args_ref, a.result_ref FROM %s a '
                    'WHERE NOT EXISTS (SELECT FROM stent.archive_kept k WHERE k.id = a.id)), '
@@ -58,9 +64,10 @@ BEGIN
                    'a AS (DELETE FROM stent.attempt a USING gone g WHERE a.task_id = g.id), '
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
                    'n AS (DELETE FROM stent.signal n USING gone g WHERE n.execution_id = g.id), '
+                   'm AS (DELETE FROM stent.memo m USING gone g WHERE m.task_id = g.id), '
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
-    RETURN gone - kept;
+    RETURN gone - kept - remembered;
 END
 $$;
 COMMENT ON FUNCTION stent._empty_partition(regclass) IS 'private: removes or keeps what belongs to the rows of an archive partition';
@@ -77,14 +84,21 @@ DECLARE
     gone bigint := 0;
     rest bigint;
 BEGIN
-    WITH done AS (
-        DELETE FROM stent.archive_kept k
-        WHERE k.finished_at < cutoff
-          AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
-        RETURNING k.id, k.args_ref, k.result_ref)
-    SELECT count(*) FROM done,
-           LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
-    INTO rest;
+    BEGIN
+        WITH done AS (
+            DELETE FROM stent.archive_kept k
+            WHERE k.finished_at < cutoff
+              AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
+              AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
+                                                         AND k.finished_at + m.ttl > stent.now())
+            RETURNING k.id, k.args_ref, k.result_ref)
+        SELECT count(*) FROM done,
+               LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
+        INTO rest;
+    EXCEPTION WHEN lock_not_available THEN
+        -- an open transaction is making one of the calls anew
+        rest := 0;
+    END;
     SELECT array_agg(old.leaf ORDER BY old.relname)
     FROM (SELECT c.oid::regclass AS leaf, c.relname
           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -136,6 +150,8 @@ BEGIN
         DELETE FROM stent.archive a
         WHERE a.finished_at < cutoff AND a.finished_at >= cutoff::date
           AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = a.execution_id)
+          AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.state = 'c'
+                                                     AND a.finished_at + m.ttl > stent.now())
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
@@ -145,7 +161,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stent.cleanup(interval) IS
-  'removes finished tasks older than older_than (default: stent.retention) and returns how many; live executions and dead letters stay. 22023 for a negative age';
+  'removes finished tasks older than older_than (default: stent.retention) and returns how many; live executions, dead letters and cached results whose time has not run out stay. 22023 for a negative age';
 
 -- One row a lane in place of many. Rows that another fold holds are left to it; what
 -- a reader sees is the one or the other, so sums do not change.

@@ -6,7 +6,7 @@ DECLARE
     app constant text :=
         'now(), duration(text), run(integer, text[]), execution_id(), task_id(), attempt(), headers(), '
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
-        'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), '
+        'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), canonical(jsonb), '
         'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), '
         'replay(bigint, text, boolean), discard(bigint), '
         'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '

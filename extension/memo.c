@@ -1,0 +1,237 @@
+/*
+ * memo.c
+ *	  Calls that need not be made again: idempotency keys and cached results.
+ *
+ * A row of stent.memo says which task makes, or made, the call with a key. It is
+ * written with that task's dispatch and never at its end: whether it still serves is
+ * decided by what has become of the task. So an end of whatever kind costs nothing,
+ * and a failure cannot be remembered by mistake.
+ *
+ * The unique key settles who makes a call: of two transactions that add it, or that
+ * replace a row which no longer serves, the second waits for the first.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+
+#include "canonical.h"
+#include "clock.h"
+#include "compat.h"
+#include "fault.h"
+#include "memo.h"
+#include "task.h"
+#include "whereabouts.h"
+
+enum MemoColumn
+{
+	MEMO_KEY = 1,
+	MEMO_TASK_ID,
+	MEMO_TTL,
+	MEMO_COLUMNS = MEMO_TTL
+};
+
+/* Hash what makes two calls the same; the caller's own key has three parts, else there are four. */
+static bytea *
+make_key(const Function *function, const char *role, const char *own_key, Jsonb *args)
+{
+	StringInfoData text;
+	char *utf8;
+	bytea *bytes;
+	bytea *key;
+
+	initStringInfo(&text);
+	appendStringInfoChar(&text, '[');
+	canonical_string(&text, role, strlen(role));
+	appendStringInfoChar(&text, ',');
+	canonical_string(&text, function->name, strlen(function->name));
+	appendStringInfoChar(&text, ',');
+	if (own_key != NULL)
+		canonical_string(&text, own_key, strlen(own_key));
+	else
+	{
+		if (function->version != NULL)
+			canonical_string(&text, function->version, strlen(function->version));
+		else
+			appendStringInfoString(&text, "null");
+		appendStringInfoChar(&text, ',');
+		canonical_json(&text, args);
+	}
+	appendStringInfoChar(&text, ']');
+	utf8 = canonical_utf8(text.data, text.len);
+	bytes = (bytea *) cstring_to_text(utf8);
+	key = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(bytes)));
+	pfree(bytes);
+	if (utf8 != text.data)
+		pfree(utf8);
+	pfree(text.data);
+	return key;
+}
+
+/*
+ * Whether a call may be served by an earlier one: its function says so, or the caller
+ * gave a key. An idempotent call is remembered as long as its task, cached or not.
+ */
+bool
+memo_prepare(Memo *memo, const Function *function, const char *role, const char *own_key,
+			 Jsonb *args)
+{
+	if (own_key == NULL && !function->idempotent && !function->cached)
+		return false;
+	memo->key = make_key(function, role, own_key, args);
+	memo->ttl = function->cached && !function->idempotent ? function->cache_ttl : NULL;
+	ItemPointerSetInvalid(&memo->tid);
+	return true;
+}
+
+static void
+row_values(const Memo *memo, int64 task_id, Datum *values, bool *nulls)
+{
+	values[MEMO_KEY - 1] = PointerGetDatum(memo->key);
+	values[MEMO_TASK_ID - 1] = Int64GetDatum(task_id);
+	values[MEMO_TTL - 1] = IntervalPGetDatum(memo->ttl);
+	nulls[MEMO_KEY - 1] = nulls[MEMO_TASK_ID - 1] = false;
+	nulls[MEMO_TTL - 1] = memo->ttl == NULL;
+}
+
+/*
+ * Whether the task of a row serves: it is going to end, or it completed and the row's
+ * time has not run out. A failure, a cancellation and a timeout never do.
+ */
+static bool
+serves(Store *store, int64 task_id, const Interval *ttl)
+{
+	Timestamp finished_at;
+	TaskState state = whereabouts(store, task_id, &finished_at);
+
+	if (state == TASK_NEW)
+		return false;
+	if (!task_is_terminal(state))
+		return true;
+	if (state != TASK_COMPLETED)
+		return false;
+	return ttl == NULL || DatumGetTimestamp(DirectFunctionCall2(
+							  timestamp_pl_interval, TimestampGetDatum(finished_at),
+							  IntervalPGetDatum(ttl))) > clock_now();
+}
+
+/* Another transaction was first: look again, unless the snapshot cannot show what it did. */
+static void
+look_again(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not serialize access due to concurrent dispatch"),
+						errhint("Retry the transaction.")));
+}
+
+/*
+ * The task that makes the call: an earlier one that serves, or new_id, which the caller
+ * then has to make. Waits for transactions that decide the same.
+ */
+int64
+memo_claim(Store *store, Memo *memo, int64 new_id)
+{
+	StoreRel *table = store_table(store, STORE_MEMO);
+	Datum values[MEMO_COLUMNS];
+	bool nulls[MEMO_COLUMNS];
+
+	row_values(memo, new_id, values, nulls);
+	for (;;)
+	{
+		ScanKeyData key;
+		bool found;
+
+		CHECK_FOR_INTERRUPTS();
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		ScanKeyInit(&key, MEMO_KEY, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(memo->key));
+		found = store_find(table, GetActiveSnapshot(), &key, 1);
+		PopActiveSnapshot();
+		if (!found)
+		{
+			if (store_insert_new(store, table, values, nulls, &memo->tid))
+			{
+				STENT_FAULT("memo_claimed");
+				return new_id;
+			}
+		}
+		else
+		{
+			bool isnull;
+			int64 task_id = DatumGetInt64(slot_getattr(table->out, MEMO_TASK_ID, &isnull));
+			Datum ttl = slot_getattr(table->out, MEMO_TTL, &isnull);
+			Interval limit;
+			bool limited = !isnull;
+			TM_Result result;
+
+			if (limited)
+				limit = *DatumGetIntervalP(ttl);
+			memo->tid = table->out->tts_tid;
+			ExecClearTuple(table->out);
+			if (serves(store, task_id, limited ? &limit : NULL))
+				return task_id;
+			PushActiveSnapshot(GetTransactionSnapshot());
+			result = store_try_update(store, table, &memo->tid, values, nulls);
+			PopActiveSnapshot();
+			if (result == TM_Ok)
+			{
+				STENT_FAULT("memo_taken_over");
+				return new_id;
+			}
+			if (result != TM_Updated && result != TM_Deleted)
+				elog(ERROR, "memo of task " INT64_FORMAT " cannot be taken over (%d)", task_id,
+					 (int) result);
+		}
+		look_again();
+	}
+}
+
+/* Another task does the work of the one that the memo was claimed for. */
+void
+memo_move(Store *store, Memo *memo, int64 task_id)
+{
+	Datum values[MEMO_COLUMNS];
+	bool nulls[MEMO_COLUMNS];
+
+	row_values(memo, task_id, values, nulls);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	memo->tid = store_update(store, store_table(store, STORE_MEMO), &memo->tid, values, nulls);
+	PopActiveSnapshot();
+	STENT_FAULT("memo_moved");
+}
+
+/* The live task will not make the calls it was dispatched for. */
+void
+memo_forget(Store *store, int64 task_id)
+{
+	StoreRel *table = store_table(store, STORE_MEMO);
+	Relation index = index_open(store_index_oid("memo_task_id_idx"), AccessShareLock);
+	IndexScanDesc scan;
+	ScanKeyData key;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task_id));
+	scan = compat_index_beginscan(table->rel, index, GetActiveSnapshot(), 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, table->out))
+	{
+		TM_Result result = store_delete(table, &table->out->tts_tid, true);
+
+		/* or somebody took it over while the task was a dead letter */
+		if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
+			elog(ERROR, "memo of task " INT64_FORMAT " cannot be forgotten (%d)", task_id,
+				 (int) result);
+	}
+	index_endscan(scan);
+	ExecClearTuple(table->out);
+	PopActiveSnapshot();
+	index_close(index, NoLock);
+}

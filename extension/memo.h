@@ -1,0 +1,37 @@
+/*
+ * memo.h
+ *	  Calls that need not be made again.
+ *
+ *	  if (memo_prepare(&memo, function, role, own_key, args) &&
+ *	      (id = memo_claim(store, &memo, new_id)) != new_id)
+ *	      the task id serves: nothing is to be made
+ *	  else
+ *	      make task new_id in this transaction; if another one comes to do its
+ *	      work instead, memo_move
+ */
+#ifndef STENT_MEMO_H
+#define STENT_MEMO_H
+
+#include "postgres.h"
+
+#include "storage/itemptr.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "registry.h"
+#include "store.h"
+
+typedef struct Memo
+{
+	bytea *key;
+	Interval *ttl;       /* NULL: as long as retention keeps the task */
+	ItemPointerData tid; /* of the row, once claimed */
+} Memo;
+
+extern bool memo_prepare(Memo *memo, const Function *function, const char *role,
+						 const char *own_key, Jsonb *args);
+extern int64 memo_claim(Store *store, Memo *memo, int64 new_id);
+extern void memo_move(Store *store, Memo *memo, int64 task_id);
+extern void memo_forget(Store *store, int64 task_id);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * whereabouts.h
+ *	  Where a task is, by its id alone.
+ */
+#ifndef STENT_WHEREABOUTS_H
+#define STENT_WHEREABOUTS_H
+
+#include "postgres.h"
+
+#include "store.h"
+#include "task.h"
+
+extern TaskState whereabouts(Store *store, int64 id, Timestamp *finished_at);
+
+#endif
