@@ -68,6 +68,7 @@ static SubTransactionId database_subid; /* announce_database was called in it */
 static bool databases_changed;
 static bool limits_changed;
 static int n_tallies;
+static int n_counters;
 static uint32 count_epoch; /* when the commit began */
 
 /* latches to be set when the lock is released */
@@ -216,6 +217,12 @@ announce_tallies(int n)
 	n_tallies += n;
 }
 
+void
+announce_counters(int n)
+{
+	n_counters += n;
+}
+
 /* Entries this transaction inserted are visible to it, but on no board yet. */
 int
 announce_own(Oid role, BoardLook **looks, int n)
@@ -358,8 +365,11 @@ tell_board(bool committed)
 			wake(database->scheduler);
 		if (database->tallies < TALLIES_FOLD && database->tallies + n_tallies >= TALLIES_FOLD)
 			wake(database->scheduler);
+		if (database->counters < COUNTERS_FOLD && database->counters + n_counters >= COUNTERS_FOLD)
+			wake(database->scheduler);
 		database->dead_entries += dead;
 		database->tallies += n_tallies;
+		database->counters += n_counters;
 	}
 	if (committed && database_subid != InvalidSubTransactionId)
 	{
@@ -583,7 +593,7 @@ forget_notes(void)
 	else
 		for (int i = 0; i < n_notes; i++)
 			(void) hash_search(table, &notes[i]->key, HASH_REMOVE, NULL);
-	n_notes = n_finished = n_tallies = 0;
+	n_notes = n_finished = n_tallies = n_counters = 0;
 	last_note = NULL;
 	newest_subid = database_subid = InvalidSubTransactionId;
 	databases_changed = false;
@@ -594,7 +604,7 @@ xact_ended(XactEvent event, void *arg)
 {
 	DatabaseSlot *database;
 
-	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && !databases_changed &&
+	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && n_counters == 0 && !databases_changed &&
 		database_subid == InvalidSubTransactionId)
 		return;
 	if (stent_shared == NULL)

@@ -42,6 +42,8 @@ extern void announce_limits(void);
 extern void announce_databases(void);
 /* rows were added to the table of tallies */
 extern void announce_tallies(int n);
+/* rows were added to the table of counters */
+extern void announce_counters(int n);
 
 /* add this transaction's own entries, which others cannot see yet, to a look */
 extern int announce_own(Oid role, BoardLook **looks, int n);

@@ -212,15 +212,18 @@ is_served(void)
 	return served;
 }
 
-/* Fold the totals where no scheduler does. */
+/* Fold totals and counters where no scheduler does. */
 static void
-fold_tallies(Timestamp moment)
+fold_totals(Timestamp moment)
 {
 	if (earlier(moment, next_fold) || is_served() || IsolationUsesXactSnapshot() ||
 		!store_has_relation("tally"))
 		return;
 	next_fold = moment + HOUSEKEEPING_INTERVAL;
 	(void) housekeep("SELECT stent._fold_tallies()", 0, NULL, NULL);
+	/* a database of an older version has no function for them */
+	if (store_has_relation("progress_entry"))
+		(void) housekeep("SELECT stent._fold_counters()", 0, NULL, NULL);
 }
 
 /*
@@ -237,7 +240,7 @@ archive_housekeeping(Timestamp moment, bool may_drop)
 	Datum values[1];
 
 	if (may_drop)
-		fold_tallies(moment);
+		fold_totals(moment);
 	if (!drop && (ahead || earlier(moment, next_try)))
 		return;
 	(void) store_owner();

@@ -134,6 +134,8 @@ begin_task(const Task *task)
 	proc->lane_id = task->lane_id;
 	proc->attempt = task->attempt + 1;
 	proc->started_at = task->started_at;
+	if (proc->step[0] != '\0')
+		shmem_set_step(proc, "", 0);
 	pg_write_barrier();
 	interruptible = true;
 	pg_atomic_write_u64(&proc->task_id, (uint64) task->id);

@@ -28,19 +28,21 @@
 #include "archive.h"
 #include "clock.h"
 #include "compat.h"
+#include "context.h"
+#include "counter.h"
 #include "due.h"
 #include "errors.h"
 #include "fault.h"
 #include "intern.h"
 #include "json.h"
 #include "memo.h"
+#include "notes.h"
 #include "ready.h"
 #include "registry.h"
 #include "retry.h"
 #include "task.h"
 
 #define MAX_KEY_LENGTH 1000
-#define MAX_CONTEXT_KEY_LENGTH 200
 
 /* Rows of dispatch_many that are written together. */
 #define BULK_ROWS 500
@@ -418,11 +420,7 @@ each_pair(Jsonb *object, const char *what, void (*visit)(Store *, int64, char *,
 		if (token != WJB_KEY)
 			continue;
 		name = pnstrdup(key.val.string.val, key.val.string.len);
-		if (key.val.string.len == 0 || key.val.string.len > MAX_CONTEXT_KEY_LENGTH)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("a key of %s must have 1 to %d bytes, not %d", what,
-								   MAX_CONTEXT_KEY_LENGTH, key.val.string.len),
-							errhint("Use short, stable names.")));
+		notes_check_length(psprintf("a key of %s", what), key.val.string.len);
 		(void) JsonbIteratorNext(&it, &value, true);
 		visit(store, execution_id, name, &value);
 	}
@@ -431,35 +429,21 @@ each_pair(Jsonb *object, const char *what, void (*visit)(Store *, int64, char *,
 static void
 add_counter(Store *store, int64 execution_id, char *name, JsonbValue *value)
 {
-	Datum values[4];
-	bool nulls[4] = {0};
-
 	if (value->type != jbvNumeric)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("counter \"%s\" must be a number, not %s", name, json_value_text(value)),
 				 errhint("Give counters as {\"name\": number}.")));
-	if (store == NULL)
-		return;
-	values[0] = Int64GetDatum(store_next_id());
-	values[1] = Int64GetDatum(execution_id);
-	values[2] = CStringGetTextDatum(name);
-	values[3] = NumericGetDatum(value->val.numeric);
-	store_insert(store, store_table(store, STORE_COUNTER), values, nulls);
+	counter_check(name, value->val.numeric);
+	if (store != NULL)
+		counter_insert(store, execution_id, name, value->val.numeric);
 }
 
 static void
 add_context(Store *store, int64 execution_id, char *key, JsonbValue *value)
 {
-	Datum values[3];
-	bool nulls[3] = {0};
-
-	if (store == NULL)
-		return;
-	values[0] = Int64GetDatum(execution_id);
-	values[1] = CStringGetTextDatum(key);
-	values[2] = JsonbPGetDatum(JsonbValueToJsonb(value));
-	store_insert(store, store_table(store, STORE_CONTEXT), values, nulls);
+	if (store != NULL)
+		context_insert(store, execution_id, key, JsonbValueToJsonb(value));
 }
 
 static Jsonb *

@@ -68,6 +68,7 @@ copy_running(int n, StentProc *copy)
 		copy->lane_id = proc->lane_id;
 		copy->attempt = proc->attempt;
 		copy->started_at = proc->started_at;
+		shmem_get_step(proc, copy->step);
 		pg_read_barrier();
 		if (pg_atomic_read_u64(&proc->task_id) == task_id)
 			break;
@@ -92,8 +93,8 @@ stent_running(PG_FUNCTION_ARGS)
 	{
 		StentProc copy;
 		const Lane *lane;
-		Datum values[8];
-		bool nulls[8] = {0};
+		Datum values[9];
+		bool nulls[9] = {0};
 
 		if (!copy_running(i, &copy))
 			continue;
@@ -109,6 +110,8 @@ stent_running(PG_FUNCTION_ARGS)
 		values[5] = BoolGetDatum(copy.executor);
 		values[6] = Int32GetDatum(copy.lane_id);
 		values[7] = Int32GetDatum(copy.function_id);
+		nulls[8] = copy.step[0] == '\0';
+		values[8] = nulls[8] ? (Datum) 0 : CStringGetTextDatum(copy.step);
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	store_close(store);

@@ -153,6 +153,35 @@ shmem_my_proc(void)
 	return proc;
 }
 
+/* Let others see a step of this backend's handler; it must fit with a zero after it. */
+void
+shmem_set_step(StentProc *proc, const char *step, int len)
+{
+	uint32 version = pg_atomic_read_u32(&proc->step_version);
+
+	pg_atomic_write_u32(&proc->step_version, version + 1);
+	pg_write_barrier();
+	memcpy(proc->step, step, len);
+	proc->step[len] = '\0';
+	pg_write_barrier();
+	pg_atomic_write_u32(&proc->step_version, version + 2);
+}
+
+/* A consistent copy of it. */
+void
+shmem_get_step(StentProc *proc, char *step)
+{
+	uint32 version;
+
+	do
+	{
+		version = pg_atomic_read_u32(&proc->step_version);
+		pg_read_barrier();
+		memcpy(step, proc->step, STEP_LENGTH);
+		pg_read_barrier();
+	} while ((version & 1) != 0 || pg_atomic_read_u32(&proc->step_version) != version);
+}
+
 StentProc *
 shmem_proc(int n)
 {

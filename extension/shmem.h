@@ -27,9 +27,12 @@
 #define WANTED_PLACES 1024
 #define PROBLEM_LENGTH 256
 
+#define STEP_LENGTH 64
+
 /* so many deleted ready entries are worth a vacuum, so many rows of tally a fold */
 #define DEAD_ENTRIES_VACUUM 20000
 #define TALLIES_FOLD 2000
+#define COUNTERS_FOLD 2000
 
 /*
  * One a backend, by its number (compat.h: MyProcIndex). The backend itself
@@ -48,6 +51,9 @@ typedef struct StentProc
 	int32 lane_id;
 	int32 attempt; /* this one, from 1 */
 	Timestamp started_at;
+	/* the handler's latest step; its version is odd while it is being written (atomic) */
+	pg_atomic_uint32 step_version;
+	char step[STEP_LENGTH];
 
 	/*
 	 * The task this session is about to take, until its end is written (atomic; 0:
@@ -127,6 +133,7 @@ typedef struct DatabaseSlot
 	bool prepared;                /* a prepared transaction may change entries unannounced */
 	uint64 dead_entries;          /* ready entries deleted since the last vacuum */
 	uint64 tallies;               /* rows of tally since they were folded */
+	uint64 counters;              /* rows of counter since they were folded */
 	char problem[PROBLEM_LENGTH]; /* why it is not served */
 } DatabaseSlot;
 
@@ -181,6 +188,8 @@ extern StentShared *stent_shared; /* NULL: not preloaded */
 extern void shmem_init(void);
 extern StentProc *shmem_my_proc(void);
 extern StentProc *shmem_proc(int n);
+extern void shmem_set_step(StentProc *proc, const char *step, int len);
+extern void shmem_get_step(StentProc *proc, char *step);
 extern void shmem_set_latch(int proc);
 extern DatabaseSlot *shmem_database(Oid database, bool make);
 extern bool shmem_running(Oid database, int64 task_id, int *proc);

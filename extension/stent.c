@@ -19,7 +19,9 @@
 #include "guc.h"
 #include "intern.h"
 #include "launcher.h"
+#include "notes.h"
 #include "place.h"
+#include "progress.h"
 #include "registry.h"
 #include "run.h"
 #include "shmem.h"
@@ -45,6 +47,8 @@ _PG_init(void)
 	place_init();
 	/* callbacks registered last are called first: totals are written before others look, */
 	tally_init();
+	notes_init();
+	progress_init();
 	/* and whose commit fails is known also if that is what fails */
 	commit_guard_init();
 	if (process_shared_preload_libraries_in_progress)

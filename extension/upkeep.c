@@ -1,6 +1,6 @@
 /*
  * upkeep.c
- *	  What the scheduler clears away: dead rows of the hot tables, old tallies.
+ *	  What the scheduler clears away: dead rows of the hot tables, old tallies and counters.
  *
  * A vacuum pays when enough entries are dead and those who could still see them
  * have gone: the horizon has passed the moment when they were enough. Until then it
@@ -40,7 +40,7 @@ static TimestampTz ask_again;
 static int delay_s;
 
 static void
-read_slot(uint64 *dead, uint64 *tallies)
+read_slot(uint64 *dead, uint64 *tallies, uint64 *counters)
 {
 	DatabaseSlot *slot;
 
@@ -48,11 +48,12 @@ read_slot(uint64 *dead, uint64 *tallies)
 	slot = shmem_database(MyDatabaseId, false);
 	*dead = slot == NULL ? 0 : slot->dead_entries;
 	*tallies = slot == NULL ? 0 : slot->tallies;
+	*counters = slot == NULL ? 0 : slot->counters;
 	LWLockRelease(stent_shared->lock);
 }
 
 static void
-clear_slot(uint64 dead, uint64 tallies)
+clear_slot(uint64 dead, uint64 tallies, uint64 counters)
 {
 	DatabaseSlot *slot;
 
@@ -62,6 +63,7 @@ clear_slot(uint64 dead, uint64 tallies)
 	{
 		slot->dead_entries -= Min(dead, slot->dead_entries);
 		slot->tallies -= Min(tallies, slot->tallies);
+		slot->counters -= Min(counters, slot->counters);
 	}
 	LWLockRelease(stent_shared->lock);
 }
@@ -122,7 +124,7 @@ vacuum_if_it_pays(uint64 dead, TimestampTz *again)
 		if (horizon_passed())
 		{
 			vacuum_hot_tables();
-			clear_slot(dead, 0);
+			clear_slot(dead, 0, 0);
 			dead_since = InvalidTransactionId;
 			return;
 		}
@@ -133,7 +135,7 @@ vacuum_if_it_pays(uint64 dead, TimestampTz *again)
 }
 
 static void
-fold_tallies(uint64 tallies)
+fold(const char *sql, uint64 tallies, uint64 counters)
 {
 	ColdSql cold;
 
@@ -141,13 +143,13 @@ fold_tallies(uint64 tallies)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	cold_begin(&cold);
-	if (SPI_execute("SELECT stent._fold_tallies()", false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "folding the tallies failed");
+	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "SPI failed: %s", sql);
 	cold_end(&cold);
 	PopActiveSnapshot();
 	STENT_FAULT("upkeep_before_commit");
 	CommitTransactionCommand();
-	clear_slot(0, tallies);
+	clear_slot(0, tallies, counters);
 }
 
 /* One round; again is lowered to when the next one is needed. */
@@ -156,9 +158,12 @@ upkeep(TimestampTz *again)
 {
 	uint64 dead;
 	uint64 tallies;
+	uint64 counters;
 
-	read_slot(&dead, &tallies);
+	read_slot(&dead, &tallies, &counters);
 	if (tallies >= TALLIES_FOLD)
-		fold_tallies(tallies);
+		fold("SELECT stent._fold_tallies()", tallies, 0);
+	if (counters >= COUNTERS_FOLD)
+		fold("SELECT stent._fold_counters()", 0, counters);
 	vacuum_if_it_pays(dead, again);
 }

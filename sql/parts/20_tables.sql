@@ -309,6 +309,7 @@ CREATE TABLE stent.progress_entry (
     execution_id bigint NOT NULL,
     id bigint NOT NULL,
     task_id bigint NOT NULL,
+    lane_id integer NOT NULL,
     attempt smallint NOT NULL,
     step text NOT NULL,
     detail jsonb,
@@ -399,6 +400,8 @@ ALTER TABLE stent.line SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuu
 ALTER TABLE stent.child SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000);
 ALTER TABLE stent.counter SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE stent.progress_entry SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE stent.tally SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0);

@@ -150,3 +150,50 @@ JOIN stent.lane l ON l.id = d.lane_id
 WHERE l.role = current_user OR (SELECT stent._is_admin());
 COMMENT ON VIEW stent.dead_letters IS
   'tasks that spent their attempts or failed for good, kept until replay, discard or purge_dead_letters';
+
+-- Tasks that stand for an execution: their id is that of the execution.
+CREATE VIEW stent._roots AS
+SELECT id, lane_id, state, created_at, NULL::timestamp AS finished_at, NULL::jsonb AS error
+FROM stent.task WHERE parent_id IS NULL
+UNION ALL
+SELECT id, lane_id, state, created_at, finished_at, error FROM stent.archive WHERE parent_id IS NULL
+UNION ALL
+SELECT id, lane_id, state, created_at, finished_at, error FROM stent.dead_letter WHERE parent_id IS NULL
+UNION ALL
+SELECT id, lane_id, state, created_at, finished_at, error FROM stent.archive_kept WHERE parent_id IS NULL;
+COMMENT ON VIEW stent._roots IS 'private: the root task of each execution';
+
+-- Entries of handlers are stored. Those of the engine are what other rows tell:
+-- nothing is written for them, and there is none for a task below the root.
+CREATE VIEW stent.progress WITH (security_barrier) AS
+SELECT e.execution_id,
+       e.id,
+       e.task_id,
+       f.name AS function,
+       e.step,
+       e.status,
+       e.detail,
+       e.at
+FROM (SELECT p.execution_id, p.id, p.task_id, p.lane_id, p.step, 'progress'::text AS status, p.detail, p.at
+      FROM stent.progress_entry p
+      UNION ALL
+      SELECT r.id, s.id, r.id, r.lane_id, s.step, s.status,
+             CASE WHEN s.id IS NULL AND r.error IS NOT NULL
+                  THEN jsonb_build_object('code', r.error -> 'code', 'message', r.error -> 'message') END, s.at
+      FROM stent._roots r
+      CROSS JOIN LATERAL (VALUES (0::bigint, 'dispatch'::text, 'dispatched'::text, r.created_at),
+                                 (NULL, 'end', stent._state_name(r.state), r.finished_at)) s (id, step, status, at)
+      WHERE s.at IS NOT NULL
+      UNION ALL
+      SELECT r.id, a.replay * 100000 + a.attempt, r.id, r.lane_id, 'attempt ' || a.attempt, 'failed',
+             jsonb_build_object('code', a.error -> 'code', 'message', a.error -> 'message'), a.finished_at
+      FROM stent._roots r
+      JOIN stent.attempt a ON a.task_id = r.id) e
+JOIN stent.lane l ON l.id = e.lane_id
+JOIN stent.function f ON f.id = l.function_id
+WHERE l.role = current_user OR (SELECT stent._is_admin());
+COMMENT ON VIEW stent.progress IS
+  'what happened in an execution, in the order of at, id: what handlers told with stent.progress(), and, of its root task, dispatch, failed attempts and end';
+COMMENT ON COLUMN stent.progress.id IS 'orders entries of one moment; NULL, which sorts last, for the end';
+COMMENT ON COLUMN stent.progress.step IS 'as the handler said; dispatch, attempt <n> or end for the engine''s own; ... where entries were left out';
+COMMENT ON COLUMN stent.progress.status IS 'progress for entries of handlers; dispatched; failed for an attempt; the state for the end';

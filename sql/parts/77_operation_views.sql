@@ -3,7 +3,7 @@
 
 CREATE FUNCTION stent._running(
     OUT task_id bigint, OUT execution_id bigint, OUT pid integer, OUT started_at timestamp,
-    OUT attempt integer, OUT executor boolean, OUT lane_id integer, OUT function_id integer)
+    OUT attempt integer, OUT executor boolean, OUT lane_id integer, OUT function_id integer, OUT step text)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
 COMMENT ON FUNCTION stent._running() IS 'private: tasks whose handlers run now, from shared memory';
@@ -34,7 +34,8 @@ SELECT r.task_id AS id,
        stent.now() - r.started_at AS running_for,
        r.executor,
        t.timeout,
-       t.deadline
+       t.deadline,
+       r.step
 FROM stent._running() r
 JOIN stent.lane l ON l.id = r.lane_id
 JOIN stent.function f ON f.id = r.function_id
@@ -43,6 +44,7 @@ WHERE l.role = current_user OR (SELECT stent._is_admin());
 COMMENT ON VIEW stent.running IS
   'tasks whose handlers run at this moment, if the library is preloaded; pid is that of pg_stat_activity';
 COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session that called stent.run()';
+COMMENT ON COLUMN stent.running.step IS 'the latest that its handler told with stent.progress(), cut at 63 bytes';
 
 CREATE VIEW stent._lanes WITH (security_barrier) AS
 WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.exact FROM stent._board() b)

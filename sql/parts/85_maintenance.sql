@@ -35,11 +35,12 @@ DELETE FROM stent.counter WHERE execution_id = ANY (ids);
 DELETE FROM stent.context WHERE execution_id = ANY (ids);
 DELETE FROM stent.signal WHERE execution_id = ANY (ids);
 DELETE FROM stent.memo WHERE task_id = ANY (ids);
+DELETE FROM stent.progress_entry WHERE execution_id = ANY (ids);
 $$;
 COMMENT ON FUNCTION stent._forget(bigint[], bigint[]) IS 'private: removes what belongs to tasks that left the archive';
 
 -- Reads the leaf once for what its rows own elsewhere (large values, failed
--- attempts, steps, signals, counters, context, memos) and for what must be kept. The leaf is
+-- attempts, steps, signals, counters, context, progress, memos) and for what must be kept. The leaf is
 -- locked against the few who may still write to it; the parent is not.
 CREATE FUNCTION stent._empty_partition(leaf regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -65,7 +66,8 @@ BEGIN
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
                    'n AS (DELETE FROM stent.signal n USING gone g WHERE n.execution_id = g.id), '
                    'm AS (DELETE FROM stent.memo m USING gone g WHERE m.task_id = g.id), '
-                   'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id) '
+                   'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id), '
+                   'e AS (DELETE FROM stent.progress_entry e USING gone g WHERE e.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
     RETURN gone - kept - remembered;
 END
@@ -180,3 +182,30 @@ SELECT nextval('stent.id_seq'), g.lane_id, sum(g.completed), sum(g.failed), sum(
 FROM gone g GROUP BY g.lane_id
 $$;
 COMMENT ON FUNCTION stent._fold_tallies() IS 'private: makes one row a lane of the totals';
+
+-- One row in place of ten or more of a counter. Looked for among the counters that
+-- were added to lately, so that the cost does not grow with history. The newest row
+-- is updated to the sum, rather than replaced: retention that deletes it meanwhile
+-- waits and then finds it. Rows that another fold holds are left to it.
+CREATE FUNCTION stent._fold_counters() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+WITH lately AS MATERIALIZED (
+    SELECT DISTINCT n.execution_id, n.name
+    FROM (SELECT c.execution_id, c.name FROM stent.counter c ORDER BY c.id DESC LIMIT 10000) n),
+many AS MATERIALIZED (
+    SELECT l.execution_id, l.name FROM lately l
+    WHERE 10 <= (SELECT count(*) FROM (SELECT FROM stent.counter c
+                 WHERE c.execution_id = l.execution_id AND c.name = l.name LIMIT 10) ten)),
+mine AS MATERIALIZED (
+    SELECT c.id, c.execution_id, c.name, c.delta
+    FROM many m JOIN stent.counter c ON c.execution_id = m.execution_id AND c.name = m.name
+    FOR UPDATE OF c SKIP LOCKED),
+folded AS MATERIALIZED (
+    SELECT max(m.id) AS id, m.execution_id, m.name, sum(m.delta) AS delta FROM mine m
+    GROUP BY m.execution_id, m.name HAVING count(*) > 1),
+gone AS (
+    DELETE FROM stent.counter c USING mine m JOIN folded f ON f.execution_id = m.execution_id AND f.name = m.name
+    WHERE c.id = m.id AND m.id <> f.id)
+UPDATE stent.counter c SET delta = f.delta FROM folded f WHERE c.id = f.id
+$$;
+COMMENT ON FUNCTION stent._fold_counters() IS 'private: makes one row of a counter that has many';

@@ -7,6 +7,7 @@ DECLARE
         'now(), duration(text), run(integer, text[]), execution_id(), task_id(), attempt(), headers(), '
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
         'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), canonical(jsonb), '
+        'counter_add(text, numeric), counter(text), context_set(text, jsonb, text), context_get(text), progress(text, jsonb), '
         'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), '
         'replay(bigint, text, boolean), discard(bigint), '
         'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '
@@ -34,7 +35,7 @@ BEGIN
     EXECUTE format('GRANT SELECT ON stent.functions TO %I', role);
     IF kind <> 'worker' THEN
         EXECUTE format('GRANT SELECT ON stent.tasks, stent.executions, stent.dead_letters, '
-                       'stent.running, stent.queues, stent.stats TO %I', role);
+                       'stent.running, stent.queues, stent.stats, stent.progress TO %I', role);
     END IF;
     EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I',
                    regexp_replace(functions, '(^|\), )', '\1stent.', 'g'), role);
