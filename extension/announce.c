@@ -65,6 +65,7 @@ static Finished *finished;
 static int n_finished;
 static int max_finished;
 static SubTransactionId database_subid; /* announce_database was called in it */
+static SubTransactionId pauses_subid;   /* announce_pauses was called in it first */
 static bool databases_changed;
 static bool limits_changed;
 static int n_tallies;
@@ -204,6 +205,15 @@ announce_database(void)
 }
 
 void
+announce_pauses(void)
+{
+	if (stent_shared == NULL || pauses_subid != InvalidSubTransactionId)
+		return;
+	pauses_subid = GetCurrentSubTransactionId();
+	newest_subid = Max(newest_subid, pauses_subid);
+}
+
+void
 announce_databases(void)
 {
 	if (stent_shared == NULL || !IsTransactionState())
@@ -324,6 +334,33 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 	bucket->scheduled += note->scheduled;
 }
 
+/*
+ * What claimers stepped over may be claimable now. The number is raised before anybody
+ * is woken, so that who is woken reads the new pauses.
+ */
+static void
+pauses_changed(DatabaseSlot *database)
+{
+	HASH_SEQ_STATUS status;
+	BoardRole *role;
+
+	pg_atomic_fetch_add_u32(&stent_shared->pauses, 1);
+	if (database == NULL)
+		return;
+	board_scan_begin(&status);
+	while ((role = hash_seq_search(&status)) != NULL)
+	{
+		bool has_work = !database->loaded || role->incomplete;
+
+		if (role->key.database != MyDatabaseId)
+			continue;
+		for (BoardBucket *bucket = role->first; bucket != NULL && !has_work; bucket = bucket->next)
+			has_work = bucket->head != HEAD_END;
+		if (has_work)
+			something_claimable(database, role, true);
+	}
+}
+
 static void
 tell_board(bool committed)
 {
@@ -381,6 +418,8 @@ tell_board(bool committed)
 		}
 		wake(stent_shared->launcher);
 	}
+	if (committed && pauses_subid != InvalidSubTransactionId)
+		pauses_changed(database);
 	if (databases_changed)
 		wake(stent_shared->launcher);
 	stent_shared->wakeups += n_latches;
@@ -595,7 +634,7 @@ forget_notes(void)
 			(void) hash_search(table, &notes[i]->key, HASH_REMOVE, NULL);
 	n_notes = n_finished = n_tallies = n_counters = 0;
 	last_note = NULL;
-	newest_subid = database_subid = InvalidSubTransactionId;
+	newest_subid = database_subid = pauses_subid = InvalidSubTransactionId;
 	databases_changed = false;
 }
 
@@ -605,7 +644,7 @@ xact_ended(XactEvent event, void *arg)
 	DatabaseSlot *database;
 
 	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && n_counters == 0 && !databases_changed &&
-		database_subid == InvalidSubTransactionId)
+		database_subid == InvalidSubTransactionId && pauses_subid == InvalidSubTransactionId)
 		return;
 	if (stent_shared == NULL)
 	{
@@ -661,6 +700,8 @@ subxact_aborted(SubTransactionId mine)
 		n_finished--;
 	if (database_subid >= mine)
 		database_subid = InvalidSubTransactionId;
+	if (pauses_subid >= mine)
+		pauses_subid = InvalidSubTransactionId;
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	for (int i = n_notes - 1; i >= 0; i--)
 	{
@@ -699,6 +740,8 @@ subxact_committed(SubTransactionId mine, SubTransactionId parent)
 		finished[i].subid = parent;
 	if (database_subid >= mine)
 		database_subid = parent;
+	if (pauses_subid >= mine)
+		pauses_subid = parent;
 	for (int i = n_notes - 1; i >= 0; i--)
 	{
 		Note *note = notes[i];

@@ -26,6 +26,8 @@ extern void announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool co
 extern void announce_finished(int64 task_id);
 /* the launcher and the scheduler shall look at this database again */
 extern void announce_database(void);
+/* something was paused or resumed: all roles of this database look again */
+extern void announce_pauses(void);
 /* whoever waits for a task of this database shall look */
 extern void announce_to_waiters(void);
 /* tasks of the role are passed over, for want of a place */

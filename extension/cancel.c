@@ -1,6 +1,7 @@
 /*
  * cancel.c
- *	  cancel(): a task that shall not run any more, whether it waits or runs.
+ *	  cancel(): a task that shall not run any more, whether it waits or runs, and all
+ *	  that lies below it.
  *
  * The entry decides: who deletes it owns the task, and a cancellation is one more
  * taker of it. What is special is an entry that somebody else holds:
@@ -13,6 +14,9 @@
  *	- Then the transaction that holds the entry is waited for like a row lock, which
  *	  makes its batch end and lets the deadlock detector see it, and everything is
  *	  looked at again. A task that finished meanwhile stays finished.
+ *
+ * Then the live tasks below it, page by page, all in one transaction: those that
+ * nobody holds are taken without ado, the others in the same way as the first.
  *
  * Without preload there is no interruption, only the waiting.
  */
@@ -30,13 +34,12 @@
 
 #include "access.h"
 #include "attempt.h"
+#include "child.h"
 #include "compat.h"
 #include "complete.h"
-#include "due.h"
 #include "fault.h"
 #include "intern.h"
 #include "outcome.h"
-#include "ready.h"
 #include "shmem.h"
 #include "slots.h"
 #include "task.h"
@@ -45,12 +48,21 @@
 #define CLAIMER_MS 1
 #define CLAIMER_MAX_MS 20
 
+/* Children that are looked at together. */
+#define CHILD_PAGE 500
+
 typedef struct Cancel
 {
-	int64 id;
-	Oid role; /* whose task it is */
+	Store *store;
+	int64 top; /* the task that was named, */
+	int64 execution_id;
+	int64 id;         /* the one being decided, */
+	Oid role;         /* and whose it is */
+	const char *what; /* for the errors of the top and */
+	const char *what_below;
 	bool published;
 	bool taken;
+	bool any; /* some task was cancelled */
 } Cancel;
 
 /* Have claimers pass over the task. */
@@ -87,23 +99,6 @@ withdraw(int code, Datum arg)
 		slots_look_again(cancel->role);
 }
 
-/* Take the task's entry; if another transaction holds it, that is the holder. */
-static bool
-take(Store *store, const Task *task, const char *role, TransactionId *holder)
-{
-	int64 bucket = ready_bucket(role, task->priority, task->lane_id);
-	TM_Result result = TM_Invisible;
-
-	if (task->state == TASK_READY)
-		result = ready_try_take(store, bucket, task_position(task), holder);
-	else if (task->state == TASK_SCHEDULED)
-		result = due_try_take(store, bucket, task->due_at, task->id, DUE_READY, holder);
-	if (result == TM_Invisible)
-		elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
-			 task_state_name(task->state));
-	return result == TM_Ok;
-}
-
 /*
  * See to it that the task's handler does not keep us waiting: if it runs, interrupt
  * it; if somebody is about to run it, wait until it does.
@@ -126,10 +121,14 @@ interrupt(int64 id, TransactionId holder)
 	}
 }
 
-/* Cancel the task; false if it has finished already. */
-static bool
-decide(Store *store, Cancel *cancel)
+/* Cancel a task unless it has finished, whoever holds it. */
+static void
+decide(Cancel *cancel, int64 id)
 {
+	bool top = id == cancel->top;
+
+	cancel->id = id;
+	cancel->taken = false;
 	for (;;)
 	{
 		TransactionId holder = InvalidTransactionId;
@@ -141,52 +140,175 @@ decide(Store *store, Cancel *cancel)
 		CommandCounterIncrement();
 		/* also where the transaction's own snapshot is old */
 		PushActiveSnapshot(GetLatestSnapshot());
-		task = task_find_live(store, cancel->id);
-		lane = task == NULL ? NULL : lane_get(store, task->lane_id);
-		known = lane != NULL && caller_may_act_for(lane->role);
+		task = task_find_live(cancel->store, id);
+		lane = task == NULL ? NULL : lane_get(cancel->store, task->lane_id);
+		/* what lies below a task belongs to it, whoever dispatched that */
+		known = lane != NULL && (!top || caller_may_act_for(lane->role));
 		if (known)
 		{
+			cancel->execution_id = task->execution_id;
 			publish(cancel, lane_role(lane));
-			cancel->taken = take(store, task, lane->role, &holder);
+			cancel->taken = task_try_take(cancel->store, task, &holder) == TM_Ok;
 			if (cancel->taken)
 			{
 				STENT_FAULT("cancel_after_take");
-				complete_cancelled(store, task, GetUserNameFromId(GetUserId(), false));
+				complete_cancelled(cancel->store, task, top ? cancel->what : cancel->what_below);
 			}
 		}
-		else if (!outcome_known(cancel->id))
-			unknown_task(cancel->id);
+		else if (top && (cancel->execution_id = outcome_execution(id)) == NO_ID)
+			unknown_task(id);
 		PopActiveSnapshot();
 		if (cancel->taken || !known)
-			return cancel->taken;
+			break;
 		if (TransactionIdIsValid(holder))
 		{
-			interrupt(cancel->id, holder);
+			interrupt(id, holder);
 			XactLockTableWait(holder, NULL, NULL, XLTW_None);
 		}
 	}
+	cancel->any |= cancel->taken;
+	withdraw(0, PointerGetDatum(cancel));
+}
+
+/* Cancel a task below the top: at once if nobody holds it. */
+static void
+decide_below(Cancel *cancel, int64 id)
+{
+	Task *task = task_find_live(cancel->store, id);
+	TransactionId holder;
+
+	if (task != NULL && task_try_take(cancel->store, task, &holder) == TM_Ok)
+	{
+		STENT_FAULT("cancel_child_after_take");
+		complete_cancelled(cancel->store, task, cancel->what_below);
+		cancel->any = true;
+	}
+	else
+		decide(cancel, id);
+}
+
+/* Cancel the live children of one task; false if it has none. */
+static bool
+cancel_children(Cancel *cancel, int64 parent_id, MemoryContext cxt)
+{
+	int64 *ids = palloc_array(int64, CHILD_PAGE);
+	int64 after = NO_ID;
+	bool any = false;
+	int n;
+
+	do
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		n = child_page(cancel->store, cancel->execution_id, parent_id, after, ids, CHILD_PAGE);
+		for (int i = 0; i < n; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(cxt);
+
+			CHECK_FOR_INTERRUPTS();
+			decide_below(cancel, ids[i]);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(cxt);
+			after = ids[i];
+			any = true;
+		}
+		PopActiveSnapshot();
+	} while (n > 0);
+	pfree(ids);
+	return any;
+}
+
+/*
+ * Cancel what lives below the top. Whoever runs a task that may spawn holds it, and is
+ * waited for; what it has left behind is found by looking again, until nothing is.
+ */
+static void
+cancel_below(Cancel *cancel)
+{
+	MemoryContext cxt =
+		AllocSetContextCreate(CurrentMemoryContext, "stent cancel", ALLOCSET_DEFAULT_SIZES);
+	Subtree subtree;
+	bool any;
+
+	subtree_begin(&subtree, cancel->execution_id, cancel->top);
+	do
+	{
+		int64 parent_id = NO_ID;
+
+		any = false;
+		for (;;)
+		{
+			bool more;
+			bool below;
+
+			CommandCounterIncrement();
+			PushActiveSnapshot(GetLatestSnapshot());
+			more = child_next_parent(cancel->store, cancel->execution_id, &parent_id);
+			below = more && subtree_has(&subtree, cancel->store, parent_id);
+			PopActiveSnapshot();
+			if (!more)
+				break;
+			if (below)
+				any |= cancel_children(cancel, parent_id, cxt);
+		}
+	} while (any);
+	subtree_end(&subtree);
+	MemoryContextDelete(cxt);
+}
+
+/* A handler that cancelled its own task, or one above it, would wait for itself. */
+static void
+refuse_own(Store *store, int64 id)
+{
+	const Task *own = attempt_task();
+	Subtree subtree;
+	bool above = false;
+
+	if (own == NULL)
+		return;
+	if (own->id == id)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("a handler cannot cancel its own task"),
+						errhint("Raise an error that the task's retry policy does not retry.")));
+	if (own->parent_id == NO_ID)
+		return;
+	if (own->execution_id == id)
+		above = true;
+	else
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		subtree_begin(&subtree, own->execution_id, id);
+		above = subtree_has(&subtree, store, own->parent_id);
+		subtree_end(&subtree);
+		PopActiveSnapshot();
+	}
+	if (above)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("a handler cannot cancel a task above its own"),
+						errdetail("Task " INT64_FORMAT " is cancelled with all below it.", id),
+						errhint("Let the handler end, and have a task of another execution, or a "
+								"session, cancel it.")));
 }
 
 PG_FUNCTION_INFO_V1(stent_cancel);
 Datum
 stent_cancel(PG_FUNCTION_ARGS)
 {
-	Cancel cancel = {.id = outcome_require_id(fcinfo)};
-	Store *store;
+	Cancel cancel = {.top = outcome_require_id(fcinfo)};
+	const char *by = GetUserNameFromId(GetUserId(), false);
 
-	if (attempt_task() != NULL && attempt_task()->id == cancel.id)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("a handler cannot cancel its own task"),
-						errhint("Raise an error that the task's retry policy does not retry.")));
-	store = store_open("stent.cancel()");
+	cancel.what = psprintf("cancelled by %s", by);
+	cancel.what_below = psprintf("cancelled with task " INT64_FORMAT " by %s", cancel.top, by);
+	cancel.store = store_open("stent.cancel()");
+	refuse_own(cancel.store, cancel.top);
 	/* what it registers for the exit must be older than what we do */
 	(void) shmem_my_proc();
 	PG_ENSURE_ERROR_CLEANUP(withdraw, PointerGetDatum(&cancel));
 	{
-		(void) decide(store, &cancel);
+		decide(&cancel, cancel.top);
+		cancel_below(&cancel);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(withdraw, PointerGetDatum(&cancel));
-	withdraw(0, PointerGetDatum(&cancel));
-	store_close(store);
-	PG_RETURN_BOOL(cancel.taken);
+	store_close(cancel.store);
+	PG_RETURN_BOOL(cancel.any);
 }

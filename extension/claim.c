@@ -54,6 +54,7 @@ claim_begin(Claimer *claimer, Store *store, const char *role, char **queues, int
 	claimer->cxt = CurrentMemoryContext;
 	claimer->inserts = ready_inserts;
 	claimer->takes = ready_takes;
+	claimer->paused = pause_list(store);
 	claimer->board = claim_board_begin(claimer);
 	if (!claimer->board)
 		claim_index_begin(claimer);
@@ -83,6 +84,8 @@ claim_may_serve(Claimer *claimer, int64 bucket)
 		if (i == claimer->n_queues)
 			return false;
 	}
+	if (claimer->paused != NULL && pause_holds(claimer->paused, lane))
+		return false;
 	return function_by_id(claimer->store, lane->function_id)->handler_name != NULL;
 }
 
@@ -180,16 +183,28 @@ claim_raise_heads(Claimer *claimer)
 		raise_head(claimer, &claimer->lanes[i]);
 }
 
+/* Read again what is paused, if that has changed; whether it made a difference. */
+static bool
+notice_pauses(Claimer *claimer)
+{
+	bool some = claimer->paused != NULL;
+
+	if (pause_is_current())
+		return false;
+	claimer->paused = pause_list(claimer->store);
+	return some || claimer->paused != NULL;
+}
+
 /*
  * Entries may have come above the rank being served, or, written by this very
- * transaction, anywhere.
+ * transaction, anywhere, and lanes may have been paused.
  */
 static void
 notice_arrivals(Claimer *claimer)
 {
 	MemoryContext old = MemoryContextSwitchTo(claimer->cxt);
 
-	if (claimer->inserts != ready_inserts)
+	if (notice_pauses(claimer) || claimer->inserts != ready_inserts)
 	{
 		claimer->inserts = ready_inserts;
 		claimer->claims = 0;

@@ -9,6 +9,7 @@
 
 #include "board.h"
 #include "due.h"
+#include "pause.h"
 #include "store.h"
 #include "task.h"
 
@@ -79,6 +80,7 @@ typedef struct Claimer
 	int claims; /* since higher priorities were looked for */
 	uint64 inserts;
 	uint64 takes;
+	const PauseList *paused; /* NULL: nothing */
 	LaneCursor *lanes;
 } Claimer;
 

@@ -75,29 +75,33 @@ complete_failure(Store *store, Task *task, ErrorData *error, bool final)
 	task_move(store, task, TASK_FAILED);
 }
 
-/* The execution outlived its max_duration. */
+/*
+ * The execution outlived its max_duration. The root times out; a child is cancelled,
+ * for nobody gave it a time.
+ */
 void
 complete_past_deadline(Store *store, Task *task)
 {
 	task->finished_at = clock_now();
-	task->error = json_error_parts(unpack_sql_state(STENT_ERR_TIMED_OUT),
-								   "execution exceeded its max_duration", NULL, NULL, NULL, false);
+	task->error = json_error_parts(
+		unpack_sql_state(task->parent_id == NO_ID ? STENT_ERR_TIMED_OUT : STENT_ERR_CANCELLED),
+		"execution exceeded its max_duration", NULL, NULL, NULL, false);
 	if (task->started_at != NO_TIME)
 	{
 		/* an attempt was under way */
 		task->attempt++;
 		remember_attempt(store, task, task->finished_at, task->error);
 	}
-	task_move(store, task, TASK_TIMED_OUT);
+	task_move(store, task, task->parent_id == NO_ID ? TASK_TIMED_OUT : TASK_CANCELLED);
 }
 
 /* Somebody does not want it any more. No attempt is under way, so none is counted. */
 void
-complete_cancelled(Store *store, Task *task, const char *by)
+complete_cancelled(Store *store, Task *task, const char *message)
 {
 	task->finished_at = clock_now();
-	task->error = json_error_parts(unpack_sql_state(STENT_ERR_CANCELLED),
-								   psprintf("cancelled by %s", by), NULL, NULL, NULL, false);
+	task->error =
+		json_error_parts(unpack_sql_state(STENT_ERR_CANCELLED), message, NULL, NULL, NULL, false);
 	task_move(store, task, TASK_CANCELLED);
 }
 

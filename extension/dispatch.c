@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "context.h"
 #include "counter.h"
+#include "dispatch.h"
 #include "due.h"
 #include "errors.h"
 #include "fault.h"
@@ -53,24 +54,6 @@ typedef enum OnDuplicate
 	DUPLICATE_REPLACES,
 	DUPLICATE_FAILS
 } OnDuplicate;
-
-/* The options of a dispatch, read and checked. NULL or NO_TIME: not given. */
-typedef struct Options
-{
-	Function *function;
-	char *queue;
-	int priority;
-	ArrayType *tags;
-	Timestamp now;
-	Timestamp due_at;
-	Timestamp deadline;
-	Interval *timeout;
-	int32 policy_id;
-	int32 lane_id;
-	int64 bucket;
-	Jsonb *headers;
-	char role[NAMEDATALEN];
-} Options;
 
 static bool
 given(FunctionCallInfo fcinfo, int arg)
@@ -107,20 +90,6 @@ duration_option(FunctionCallInfo fcinfo, int arg, const char *what)
 	return interval_us(interval) == 0 ? NULL : interval;
 }
 
-/* Which argument holds which option; -1 where the function lacks it. */
-typedef struct OptionArgs
-{
-	int queue;
-	int priority;
-	int tags;
-	int delay;
-	int run_at;
-	int max_duration;
-	int timeout;
-	int retry;
-	int headers;
-} OptionArgs;
-
 /* Refuse what no executor could ever run, rather than keep it for ever. */
 static void
 check_role(const Function *function)
@@ -144,8 +113,9 @@ check_role(const Function *function)
 								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
-static void
-read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Options *options)
+/* Read and check the options of a new task of a function, the first argument. */
+void
+dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Options *options)
 {
 	Function *function;
 	Interval *delay;
@@ -218,16 +188,17 @@ read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Option
 }
 
 /* Refuse args that no attempt could take; the handler must be callable now. */
-static void
-check_args(Function *function, Handler *handler, Jsonb *args)
+void
+dispatch_check_args(Function *function, Handler *handler, Jsonb *args)
 {
 	json_check_size(args, "args");
 	if (handler != NULL)
 		handler_check_args(handler, function->name, args);
 }
 
-static void
-new_task(const Options *options, Task *task)
+/* A task with these options, not stored yet, the root of a new execution. */
+void
+dispatch_new_task(const Options *options, Task *task)
 {
 	memset(task, 0, sizeof(*task));
 	task->id = task->execution_id = store_next_id();
@@ -519,11 +490,11 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	idempotency_key = key_option(fcinfo, DISPATCH_IDEMPOTENCY_KEY, "idempotency_key");
 
 	store = store_open("stent.dispatch()");
-	read_options(fcinfo, store, &at, &options);
-	check_args(options.function, function_handler(options.function), args);
+	dispatch_read_options(fcinfo, store, &at, &options);
+	dispatch_check_args(options.function, function_handler(options.function), args);
 
 	STENT_FAULT("dispatch_begin");
-	new_task(&options, &task);
+	dispatch_new_task(&options, &task);
 	task.dedup_key = dedup_key;
 	id = task.id;
 	remember = memo_prepare(&memo, options.function, options.role, idempotency_key, args);
@@ -660,7 +631,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	array = PG_GETARG_ARRAYTYPE_P(1);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	store = store_open("stent.dispatch_many()");
-	read_options(fcinfo, store, &at, &options);
+	dispatch_read_options(fcinfo, store, &at, &options);
 	handler = function_handler(options.function);
 	remember = options.function->idempotent || options.function->cached;
 	bulk = options.due_at == NO_TIME && options.deadline == NO_TIME && !remember;
@@ -690,9 +661,9 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 				ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 								errmsg("args of element " INT64_FORMAT " must not be null", index),
 								errhint("Use '{}' for a call without arguments.")));
-			new_task(&options, task);
+			dispatch_new_task(&options, task);
 			task->args = DatumGetJsonbP(value);
-			check_args(options.function, handler, task->args);
+			dispatch_check_args(options.function, handler, task->args);
 			id = task->id;
 			if (remember)
 				id = remembered(store, &options, task);

@@ -117,23 +117,26 @@ outcome_read(int64 id, Outcome *outcome)
 	return outcome->finished;
 }
 
-/* Whether the caller may see the task, by the active snapshot. */
-bool
-outcome_known(int64 id)
+/* The execution of a task the caller may see, by the active snapshot; else NO_ID. */
+int64
+outcome_execution(int64 id)
 {
 	Oid types[1] = {INT8OID};
 	Datum values[1];
 	ColdSql cold;
-	bool known;
+	int64 execution_id = NO_ID;
+	bool isnull;
 
 	values[0] = Int64GetDatum(id);
 	cold_begin_as_caller(&cold);
-	if (SPI_execute_with_args("SELECT FROM stent.tasks t WHERE t.id = $1", 1, types, values, NULL,
-							  true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT t.execution_id FROM stent.tasks t WHERE t.id = $1", 1, types,
+							  values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "looking for the task failed");
-	known = SPI_processed == 1;
+	if (SPI_processed == 1)
+		execution_id =
+			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	cold_end(&cold);
-	return known;
+	return execution_id;
 }
 
 /* Whether the caller must not take an error with this code for its own, or for our answer. */

@@ -23,7 +23,7 @@ typedef struct Outcome
 
 extern int64 outcome_require_id(FunctionCallInfo fcinfo);
 extern bool outcome_read(int64 id, Outcome *outcome);
-extern bool outcome_known(int64 id);
+extern int64 outcome_execution(int64 id);
 extern Jsonb *outcome_result(const Outcome *outcome);
 pg_noreturn extern void unknown_task(int64 id);
 

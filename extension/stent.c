@@ -20,6 +20,7 @@
 #include "intern.h"
 #include "launcher.h"
 #include "notes.h"
+#include "pause.h"
 #include "place.h"
 #include "progress.h"
 #include "registry.h"
@@ -45,6 +46,7 @@ _PG_init(void)
 	run_init();
 	/* before announce's: who is told of what we committed finds our places free */
 	place_init();
+	pause_init();
 	/* callbacks registered last are called first: totals are written before others look, */
 	tally_init();
 	notes_init();

@@ -74,5 +74,7 @@ extern int64 task_position(const Task *task);
 extern bool task_is_terminal(TaskState state);
 extern const char *task_state_name(TaskState state);
 extern void task_move(Store *store, Task *task, TaskState to);
+extern void task_change_lane(Store *store, Task *task, int32 lane_id, int priority);
+extern TM_Result task_try_take(Store *store, const Task *task, TransactionId *holder);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "announce.h"
 #include "archive.h"
+#include "child.h"
 #include "due.h"
 #include "fault.h"
 #include "intern.h"
@@ -34,10 +35,10 @@ static const struct
 } moves[] = {
 	{TASK_NEW, TASK_SCHEDULED, "dispatch with a delay"},
 	{TASK_NEW, TASK_READY, "dispatch"},
-	{TASK_SCHEDULED, TASK_SCHEDULED, "dispatch that replaces"},
-	{TASK_SCHEDULED, TASK_READY, "promotion, dispatch that replaces"},
+	{TASK_SCHEDULED, TASK_SCHEDULED, "dispatch that replaces, reschedule"},
+	{TASK_SCHEDULED, TASK_READY, "promotion, dispatch that replaces, reschedule"},
 	{TASK_SCHEDULED, TASK_TIMED_OUT, "deadline"},
-	{TASK_READY, TASK_SCHEDULED, "dispatch that replaces"},
+	{TASK_READY, TASK_SCHEDULED, "dispatch that replaces, reschedule"},
 	{TASK_READY, TASK_READY, "dispatch that replaces"},
 	{TASK_READY, TASK_RUNNING, "claim"},
 	{TASK_READY, TASK_TIMED_OUT, "deadline"},
@@ -46,8 +47,9 @@ static const struct
 	{TASK_RUNNING, TASK_TIMED_OUT, "deadline"},
 	{TASK_RUNNING, TASK_SCHEDULED, "retry"},
 	{TASK_RUNNING, TASK_READY, "giving back"},
-	{TASK_SCHEDULED, TASK_CANCELLED, "cancel"},
-	{TASK_READY, TASK_CANCELLED, "cancel"},
+	{TASK_SCHEDULED, TASK_CANCELLED, "cancel, deadline of a child"},
+	{TASK_READY, TASK_CANCELLED, "cancel, deadline of a child"},
+	{TASK_RUNNING, TASK_CANCELLED, "deadline of a child"},
 	{TASK_FAILED, TASK_READY, "replay"},
 };
 
@@ -153,6 +155,8 @@ erase_live(Store *store, const Task *task)
 			task->deadline, task->id, DUE_DEADLINE);
 	if (task->dedup_key != NULL)
 		release_dedup_key(store, task, lane_get(store, task->lane_id)->role);
+	if (task->parent_id != NO_ID)
+		child_delete(store, task);
 }
 
 /* Count it. Only handlers that came to their own end tell how long they take. */
@@ -252,4 +256,54 @@ task_move(Store *store, Task *task, TaskState to)
 		due_insert(
 			store, task->deadline, task->id, DUE_DEADLINE,
 			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));
+	if (task->parent_id != NO_ID && (from == TASK_NEW || from == TASK_FAILED))
+		child_insert(store, task);
+}
+
+/*
+ * Give a queued task whose entry the caller has taken another lane and priority. It
+ * keeps its state, its age and its due time.
+ */
+void
+task_change_lane(Store *store, Task *task, int32 lane_id, int priority)
+{
+	int64 bucket = ready_bucket(lane_get(store, lane_id)->role, priority, lane_id);
+
+	task->lane_id = lane_id;
+	task->priority = priority;
+	write_live(store, task, true);
+	STENT_FAULT("change_lane_between");
+	switch (task->state)
+	{
+		case TASK_READY:
+			ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
+			break;
+		case TASK_SCHEDULED:
+			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
+			break;
+		default:
+			elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
+				 task_state_name(task->state));
+	}
+}
+
+/*
+ * Take a live task's entry without waiting. TM_BeingModified: a transaction that has
+ * not ended took it, holder; TM_Deleted: one that has.
+ */
+TM_Result
+task_try_take(Store *store, const Task *task, TransactionId *holder)
+{
+	int64 bucket =
+		ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+	TM_Result result = TM_Invisible;
+
+	if (task->state == TASK_READY)
+		result = ready_try_take(store, bucket, task_position(task), holder);
+	else if (task->state == TASK_SCHEDULED)
+		result = due_try_take(store, bucket, task->due_at, task->id, DUE_READY, holder);
+	if (result == TM_Invisible)
+		elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
+			 task_state_name(task->state));
+	return result;
 }

@@ -42,3 +42,19 @@ CREATE FUNCTION stent.canonical(json jsonb) RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_canonical';
 COMMENT ON FUNCTION stent.canonical(jsonb) IS
   'the one text for all spellings of a JSON value, which idempotency keys are hashes of: no blanks, keys sorted by their bytes in UTF-8, plain decimal numbers, the shortest escapes. 22004 for NULL';
+
+CREATE FUNCTION stent.spawn(
+    function text,
+    args jsonb DEFAULT '{}',
+    queue text DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    delay interval DEFAULT NULL,
+    run_at timestamp DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    retry jsonb DEFAULT NULL,
+    headers jsonb DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_spawn';
+COMMENT ON FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, jsonb) IS
+  'in a handler: makes a child of its task, in the same execution, and returns its id. The child begins to exist with the commit of the attempt; a failed attempt leaves none. Options left NULL come from the registration; the execution''s max_duration bounds the child as well. 55000 outside a handler';

@@ -38,11 +38,13 @@ SELECT f.name,
        f.rate_burst,
        f.cached,
        f.cache_ttl,
-       f.idempotent
+       f.idempotent,
+       EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', f.queue) AND h.function_id IN (0, f.id)) AS paused
 FROM stent.function f
 JOIN stent.retry_policy p ON p.id = f.policy_id
 WHERE f.registered;
 COMMENT ON VIEW stent.functions IS 'registered functions and the defaults their tasks are dispatched with';
+COMMENT ON COLUMN stent.functions.paused IS 'in its own queue none of its tasks is started';
 
 CREATE VIEW stent.tasks WITH (security_barrier) AS
 SELECT t.id,

@@ -35,7 +35,9 @@ SELECT r.task_id AS id,
        r.executor,
        t.timeout,
        t.deadline,
-       r.step
+       r.step,
+       t.priority::integer AS priority,
+       l.tags
 FROM stent._running() r
 JOIN stent.lane l ON l.id = r.lane_id
 JOIN stent.function f ON f.id = r.function_id
@@ -86,7 +88,8 @@ SELECT l.queue,
        min(o.ready_at) AS oldest_ready_at,
        CASE WHEN min(o.ready_at) IS NOT NULL
             THEN greatest(stent.now() - min(o.ready_at), interval '0') END AS oldest_age,
-       bool_and(l.exact) AS exact
+       bool_and(l.exact) AS exact,
+       EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', l.queue) AND h.function_id = 0) AS paused
 FROM stent._lanes l
 LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o
        ON o.lane_id = l.id
@@ -97,6 +100,7 @@ COMMENT ON VIEW stent.queues IS
 COMMENT ON COLUMN stent.queues.dead IS 'dead letters';
 COMMENT ON COLUMN stent.queues.oldest_ready_at IS 'since when the oldest task that nobody has taken is ready';
 COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready and scheduled ones';
+COMMENT ON COLUMN stent.queues.paused IS 'no task of the queue is started; single functions in it may be paused besides';
 
 CREATE VIEW stent.stats WITH (security_barrier) AS
 SELECT l.function,

@@ -1,7 +1,7 @@
 CREATE FUNCTION stent.state_of(id bigint) RETURNS jsonb
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_state_of';
 COMMENT ON FUNCTION stent.state_of(bigint) IS
-  'one task as jsonb: state, times (UTC), attempts and their errors, result, error, counters, context, signals; P0002 for an unknown id';
+  'one task as jsonb: state, times (UTC), attempts and their errors, result, error, counters, context, signals, how many children of it and tasks of its whole execution live; P0002 for an unknown id';
 
 CREATE FUNCTION stent.result_of(id bigint) RETURNS jsonb
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_result_of';
@@ -21,7 +21,7 @@ COMMENT ON PROCEDURE stent.wait_until_done(bigint, interval, jsonb) IS
 CREATE FUNCTION stent.cancel(id bigint) RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_cancel';
 COMMENT ON FUNCTION stent.cancel(bigint) IS
-  'ends a task that has not finished: true if this call did, false if it had finished. A running handler is interrupted and its effects are undone (with preload; else cancel waits for it). Final once committed; returns when it is decided, so it may wait for a transaction that holds the task. An admin may cancel anybody''s. P0002 for an unknown id, 55000 for the task whose handler calls it';
+  'ends a task that has not finished, and all that live below it, whoever dispatched those: true if this call ended any, false if all had finished. A running handler is interrupted and its effects are undone (with preload; else cancel waits for it). Final once committed; returns when it is decided, so it may wait for a transaction that holds the task. An admin may cancel anybody''s. P0002 for an unknown id, 55000 for the task whose handler calls it, and for one above that';
 
 CREATE FUNCTION stent._state_of(task_id bigint, execution_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -40,7 +40,10 @@ SELECT pg_catalog.jsonb_build_object('counters', COALESCE((
            FROM stent.attempt a WHERE a.task_id = $1), '[]'),
        'signals', COALESCE((
            SELECT pg_catalog.jsonb_object_agg(s.name, pg_catalog.jsonb_build_object('payload', s.payload, 'sent_at', s.sent_at))
-           FROM stent.signal s WHERE s.execution_id = $2), '{}'))
+           FROM stent.signal s WHERE s.execution_id = $2), '{}'),
+       'live_children', (SELECT pg_catalog.count(*) FROM stent.child k WHERE k.execution_id = $2 AND k.parent_id = $1),
+       'live_tasks', (SELECT pg_catalog.count(*) FROM stent.child k WHERE k.execution_id = $2)
+           + (SELECT pg_catalog.count(*) FROM stent.task t WHERE t.id = $2))
 $$;
 COMMENT ON FUNCTION stent._state_of(bigint, bigint) IS 'private: what state_of adds to a row of tasks';
 REVOKE ALL ON FUNCTION stent._state_of(bigint, bigint) FROM PUBLIC;

@@ -193,6 +193,7 @@ DECLARE
     processes constant jsonb := stent._processes();
     horizon constant jsonb := stent._horizon();
     not_served constant text := stent._not_served();
+    paused jsonb;
     oldest record;
     problems text[] := '{}';
     notes text[] := '{}';
@@ -210,6 +211,7 @@ BEGIN
     FROM stent._oldest_ready() o
     JOIN stent.lane l ON l.id = o.lane_id
     JOIN stent.function f ON f.id = o.function_id
+    WHERE NOT EXISTS (SELECT FROM stent._pauses(l.queue, l.function_id))
     ORDER BY o.external, o.ready_at, o.task_id LIMIT 1;
 
     IF installed <> server.library_version THEN
@@ -259,6 +261,12 @@ BEGIN
         problems := problems || stent._horizon_problem(horizon, server.dead_entries);
     END IF;
     problems := array_remove(problems, NULL);
+    -- somebody wanted that: it is told, and no problem
+    SELECT notes || COALESCE(array_agg(stent._pause_text(p) ORDER BY p.queue, f.name), '{}'),
+           COALESCE(jsonb_agg(jsonb_build_object('queue', nullif(p.queue, ''), 'function', f.name,
+               'since', p.paused_at, 'by', p.paused_by) ORDER BY p.queue, f.name), '[]')
+    INTO notes, paused
+    FROM stent.pause p LEFT JOIN stent.function f ON f.id = p.function_id;
 
     RETURN jsonb_build_object(
         'ok', cardinality(problems) = 0,
@@ -279,6 +287,7 @@ BEGIN
             'counted', COALESCE(server.counted, false),
             'dead_entries', server.dead_entries),
         'processes', processes,
+        'paused', paused,
         'oldest_claimable', CASE WHEN oldest.task_id IS NOT NULL THEN jsonb_build_object(
             'id', oldest.task_id, 'function', oldest.function, 'queue', oldest.queue, 'role', oldest.role,
             'external', oldest.external, 'age_seconds', greatest(oldest.age, 0)) END,
@@ -286,4 +295,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stent.health() IS
-  'whether tasks run here by themselves: ok, problems (sentences, most severe first), versions, database, processes, the oldest claimable task, and who holds the vacuum horizon back';
+  'whether tasks run here by themselves: ok, problems (sentences, most severe first), notes (what is paused), versions, database, processes, the oldest claimable task, and who holds the vacuum horizon back';

@@ -144,7 +144,7 @@ BEGIN
         WHEN 'timed_out' THEN
             RETURN format('It timed out at %s UTC: %s.', date_trunc('second', t.finished_at), t.error ->> 'message');
         WHEN 'cancelled' THEN
-            RETURN format('It was cancelled at %s UTC.', date_trunc('second', t.finished_at));
+            RETURN format('It was cancelled at %s UTC: %s.', date_trunc('second', t.finished_at), t.error ->> 'message');
         ELSE NULL;
     END CASE;
     IF canceller IS NOT NULL THEN
@@ -162,6 +162,12 @@ BEGIN
     END IF;
 
     -- ready, or due and not made ready yet
+    SELECT string_agg(stent._pause_text(p), '; ' ORDER BY p.queue, p.function_id) INTO reason
+    FROM stent._pauses(t.queue, t.function_id) p;
+    IF reason IS NOT NULL THEN
+        RETURN format('It is %s, but %s.', CASE t.state WHEN 'ready' THEN 'ready' ELSE 'due since ' || date_trunc('second', t.due_at) || ' UTC' END,
+                      reason);
+    END IF;
     IF t.handler IS NULL THEN
         RETURN format('It is ready, but function "%s" is external: it waits for a worker to claim it.', t.function);
     END IF;

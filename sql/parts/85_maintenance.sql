@@ -48,6 +48,7 @@ DECLARE
     gone bigint;
     kept bigint;
     remembered bigint;
+    kept_of_trees bigint;
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', leaf);
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
@@ -58,6 +59,11 @@ BEGIN
                    'AND EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.finished_at + m.ttl > $1) '
                    'ON CONFLICT DO NOTHING', leaf) USING stent.now();
     GET DIAGNOSTICS remembered = ROW_COUNT;
+    -- an execution lives as long as any of its tasks, whatever has become of its root
+    EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
+                   'WHERE a.execution_id IN (SELECT c.execution_id FROM stent.child c) '
+                   'ON CONFLICT DO NOTHING', leaf);
+    GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
     EXECUTE format('WITH gone AS MATERIALIZED (SELECT a.id, a.args_ref, a.result_ref FROM %s a '
                    'WHERE NOT EXISTS (SELECT FROM stent.archive_kept k WHERE k.id = a.id)), '
@@ -69,7 +75,7 @@ BEGIN
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id), '
                    'e AS (DELETE FROM stent.progress_entry e USING gone g WHERE e.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
-    RETURN gone - kept - remembered;
+    RETURN gone - kept - remembered - kept_of_trees;
 END
 $$;
 COMMENT ON FUNCTION stent._empty_partition(regclass) IS 'private: removes or keeps what belongs to the rows of an archive partition';
@@ -91,6 +97,7 @@ BEGIN
             DELETE FROM stent.archive_kept k
             WHERE k.finished_at < cutoff
               AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
+              AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
             RETURNING k.id, k.args_ref, k.result_ref)
@@ -154,6 +161,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = a.execution_id)
           AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.state = 'c'
                                                      AND a.finished_at + m.ttl > stent.now())
+          AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = a.execution_id)
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f

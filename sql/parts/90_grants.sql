@@ -8,6 +8,8 @@ DECLARE
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
         'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), canonical(jsonb), '
         'counter_add(text, numeric), counter(text), context_set(text, jsonb, text), context_get(text), progress(text, jsonb), '
+        'spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, jsonb), '
+        'reschedule(bigint, text, integer, interval, timestamp, text[]), '
         'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), '
         'replay(bigint, text, boolean), discard(bigint), '
         'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '
@@ -17,7 +19,7 @@ DECLARE
         '_is_admin(), _state_name("char"), _is_running(bigint), _running(), _board(), _oldest_ready()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
-        'unregister(text), cleanup(interval), adopt(), health()';
+        'unregister(text), pause(text, text), resume(text, text), cleanup(interval), adopt(), health()';
     worker constant text :=
         'now(), duration(text), health()';
     functions text;
