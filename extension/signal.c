@@ -119,6 +119,7 @@ put(int64 execution_id, Datum name, Jsonb *payload)
 		"ON CONFLICT (execution_id, name) DO UPDATE SET number = nextval('stent.id_seq'), "
 		"payload = excluded.payload, sent_at = stent.now(), sent_by = excluded.sent_by "
 		"RETURNING s.xmax <> 0";
+	static SPIPlanPtr plan = NULL;
 	Oid types[4] = {INT8OID, TEXTOID, JSONBOID, TEXTOID};
 	Datum values[4];
 	ColdSql cold;
@@ -129,8 +130,15 @@ put(int64 execution_id, Datum name, Jsonb *payload)
 	values[2] = JsonbPGetDatum(payload);
 	values[3] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
 	cold_begin(&cold);
-	if (SPI_execute_with_args(sql, 4, types, values, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
+	if (plan == NULL)
+	{
+		plan = SPI_prepare(sql, 4, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "preparing to store a signal failed");
+	}
+	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "storing a signal failed");
+	/* a row that was locked before it was updated carries the mark of that */
 	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
 		ereport(DEBUG1, (errmsg_internal("signal \"%s\" of execution " INT64_FORMAT " overwritten",
 										 TextDatumGetCString(name), execution_id)));
