@@ -22,6 +22,7 @@
 #include "utils/snapmgr.h"
 
 #include "context.h"
+#include "fault.h"
 #include "json.h"
 
 static SPIPlanPtr insert_plan;
@@ -123,6 +124,7 @@ context_write(Store *store, const Note *notes, int n)
 		if (SPI_execute_plan(overwrite ? upsert_plan : insert_plan, values, NULL, false, 0) !=
 			SPI_OK_INSERT)
 			elog(ERROR, "writing the context failed");
+		STENT_FAULT("context_after_write");
 	}
 	cold_end(&cold);
 }

@@ -252,7 +252,6 @@ write_notes(void)
 	STENT_FAULT("notes_after_counters");
 	if (n_counters < n_notes)
 		context_write(store, notes + n_counters, n_notes - n_counters);
-	STENT_FAULT("notes_after_context");
 	store_close(store);
 	PopActiveSnapshot();
 	forget_notes();

@@ -24,9 +24,14 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION stent;
 	CREATE TABLE effect (task_id bigint, attempt int);
-	CREATE FUNCTION ok(size int DEFAULT 1, pad text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
+	CREATE TABLE told (task_id bigint);
+	CREATE FUNCTION ok(size int DEFAULT 1, pad text DEFAULT '', tell boolean DEFAULT false) RETURNS text LANGUAGE plpgsql AS $$
 	BEGIN
 		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+		IF tell THEN
+			INSERT INTO told VALUES (stent.task_id());
+			PERFORM stent.counter_add('told', 1), stent.context_set('told', '1'), stent.progress('told');
+		END IF;
 		RETURN repeat('r', size);
 	END $$;
 	CREATE FUNCTION flaky() RETURNS void LANGUAGE plpgsql AS $$
@@ -39,7 +44,7 @@ $node->safe_psql('postgres', q{
 		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
 		RAISE EXCEPTION 'never';
 	END $$;
-	SELECT stent.register('ok', 'ok(int, text)');
+	SELECT stent.register('ok', 'ok(int, text, boolean)');
 	SELECT stent.register('flaky', 'flaky()', retry => '{"initial_delay": "10s"}');
 	SELECT stent.register('doomed', 'doomed()', retry => '{"max_attempts": 2, "initial_delay": "10s"}');
 	CREATE VIEW everything AS
@@ -72,6 +77,13 @@ my $broken = q{
 		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0 WHEN name = 'ok' THEN 1 ELSE 2 END
 	UNION ALL SELECT 'attempts kept', COALESCE(id, task_id) FROM e FULL JOIN t ON t.task_id = e.id
 		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1) ELSE 0 END
+	UNION ALL SELECT 'told', task_id FROM told GROUP BY task_id
+		HAVING count(*) <> 1 OR task_id <> ALL (SELECT id FROM e WHERE state = 'completed')
+			OR (SELECT sum(delta) FROM stent.counter WHERE execution_id = task_id AND name = 'told') IS DISTINCT FROM 1
+			OR (SELECT count(*) FROM stent.context WHERE execution_id = task_id AND key = 'told') <> 1
+			OR (SELECT count(*) FROM stent.progress_entry p WHERE p.execution_id = told.task_id) <> 1
+	UNION ALL SELECT 'told by nobody', x FROM (SELECT execution_id FROM stent.counter WHERE name = 'told' UNION ALL SELECT execution_id FROM stent.context WHERE key = 'told'
+			UNION ALL SELECT execution_id FROM stent.progress_entry) u (x) WHERE x NOT IN (SELECT task_id FROM told)
 	UNION ALL SELECT 'left in live', id FROM stent.task
 	UNION ALL SELECT 'left in ready', task_id FROM stent.ready
 	UNION ALL SELECT 'left in due', task_id FROM stent.due
@@ -93,6 +105,7 @@ my %scenarios = (
 	dispatch_many => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), $mark)", 3],
 	dispatch_many_later => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), delay => '10s', $mark)", 3],
 	success => ["SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[4]))", 'SELECT stent.run()'],
+	success_told => ["SELECT stent.dispatch_many('ok', array_fill('{\"tell\": true}'::jsonb, ARRAY[2]))", 'SELECT stent.run()'],
 	success_dedup => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", 'SELECT stent.run()'],
 	first_of_day => ["SELECT stent.dispatch('ok')", 'SELECT stent.run()'],
 	retry => ["SELECT stent.dispatch('flaky', dedup_key => 'k')", 'SELECT stent.run()'],
