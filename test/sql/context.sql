@@ -97,6 +97,16 @@ SELECT stent.run();
 SELECT context_of(:first) AS not_before_the_commit;
 COMMIT;
 SELECT stent.result_of(:first), stent.result_of(:first + 1), stent.result_of(:first + 2), context_of(:first);
+CREATE FUNCTION context_parent() RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM stent.context_set('a', '"parent"'), stent.context_set('b', '"parent"');
+    PERFORM stent.spawn('context_f', '{"sets": [["a", "child", "preserve"], ["b", "child"]]}');
+    RETURN stent.context_get('b');
+END $$;
+SELECT stent.register('context_parent', 'context_parent()');
+SELECT stent.dispatch('context_parent') AS id \gset
+CALL context_run();
+SELECT stent.result_of(:id), context_of(:id);
 -- not those of others, nor a key nobody has set
 CREATE FUNCTION context_get() RETURNS jsonb LANGUAGE sql AS $$ SELECT stent.context_get('a') $$;
 SELECT stent.register('context_get', 'context_get()');
@@ -142,4 +152,4 @@ SELECT stent.cleanup('1h') > 0 AS cleaned;
 SELECT count(*) FROM stent.context WHERE execution_id > :start;
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'context\_%';
 DROP PROCEDURE context_run;
-DROP FUNCTION context_f, context_of, context_block, context_get, context_bad;
+DROP FUNCTION context_f, context_parent, context_of, context_block, context_get, context_bad;

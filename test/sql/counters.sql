@@ -93,6 +93,21 @@ COMMIT;
 SELECT counters_of(:first);
 SELECT name, count(*), sum(delta) FROM stent.counter WHERE execution_id = :first GROUP BY 1 ORDER BY 1;
 SELECT stent.result_of(:first + 9) AS last_saw;
+-- children and their parent
+CREATE FUNCTION counters_parent(failures int DEFAULT 0) RETURNS numeric LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM stent.counter_add('n', 1000);
+    FOR i IN 1..5 LOOP PERFORM stent.spawn('counters_f', '{"failures": 1}'); END LOOP;
+    IF stent.attempt() <= failures THEN
+        RAISE EXCEPTION 'attempt % fails', stent.attempt();
+    END IF;
+    RETURN stent.counter('n');
+END $$;
+SELECT stent.register('counters_parent', 'counters_parent(int)', retry => '{"max_attempts": 2, "initial_delay": "0s", "jitter": 0}');
+SELECT stent.dispatch('counters_parent', '{"failures": 1}') AS id \gset
+CALL counters_run();
+SELECT stent.result_of(:id), counters_of(:id);
+
 -- what is rolled back is not counted, by whom it may be
 SELECT stent.dispatch('counters_f') AS id \gset
 BEGIN;
@@ -154,4 +169,4 @@ SELECT stent.cleanup('1h') > 0 AS cleaned;
 SELECT count(*) FROM stent.counter WHERE execution_id > :start;
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'counters\_%';
 DROP PROCEDURE counters_run;
-DROP FUNCTION counters_f, counters_of, counters_many, counters_block, counters_bad;
+DROP FUNCTION counters_f, counters_parent, counters_of, counters_many, counters_block, counters_bad;

@@ -46,12 +46,18 @@ CALL progress_run();
 SELECT step, status, detail, at FROM stent.progress WHERE execution_id = :b ORDER BY at, id;
 
 -- tasks below the root add only what their handlers tell
-SELECT stent.dispatch('progress_f') AS a, stent.dispatch('progress_f', '{"n": 1, "failures": 1}') AS b \gset
-UPDATE stent.task SET execution_id = :a, parent_id = :a WHERE id = :b;
+CREATE FUNCTION progress_parent() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM stent.progress('spawning');
+    RETURN stent.spawn('progress_f', '{"n": 1, "failures": 1}');
+END $$;
+SELECT stent.register('progress_parent', 'progress_parent()');
+SELECT stent.dispatch('progress_parent') AS a \gset
 CALL progress_run();
+SELECT stent.result_of(:a) AS b \gset
 SET stent.clock = '2026-01-01 03:00:00';
 CALL progress_run();
-SELECT task_id = :a AS root, step, status, at FROM stent.progress WHERE execution_id = :a ORDER BY at, id;
+SELECT task_id = :a AS root, function, step, status, at FROM stent.progress WHERE execution_id = :a ORDER BY at, id;
 SELECT count(*) FROM stent.progress WHERE execution_id = :b;
 
 -- of an attempt the first and the latest entries are kept
@@ -120,6 +126,6 @@ SELECT stent.cleanup('1h') > 0 AS cleaned;
 SELECT count(*) FROM stent.progress_entry WHERE execution_id > :start;
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'progress\_%';
 DROP PROCEDURE progress_run;
-DROP FUNCTION progress_f, progress_kept, progress_bad, progress_scans;
+DROP FUNCTION progress_f, progress_parent, progress_kept, progress_bad, progress_scans;
 DROP OWNED BY progress_other, progress_admin;
 DROP ROLE progress_other, progress_admin;
