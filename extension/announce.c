@@ -334,19 +334,13 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 	bucket->scheduled += note->scheduled;
 }
 
-/*
- * What claimers stepped over may be claimable now. The number is raised before anybody
- * is woken, so that who is woken reads the new pauses.
- */
+/* What claimers stepped over may be claimable now: all roles that have work look. */
 static void
-pauses_changed(DatabaseSlot *database)
+look_again(DatabaseSlot *database)
 {
 	HASH_SEQ_STATUS status;
 	BoardRole *role;
 
-	pg_atomic_fetch_add_u32(&stent_shared->pauses, 1);
-	if (database == NULL)
-		return;
 	board_scan_begin(&status);
 	while ((role = hash_seq_search(&status)) != NULL)
 	{
@@ -419,9 +413,28 @@ tell_board(bool committed)
 		wake(stent_shared->launcher);
 	}
 	if (committed && pauses_subid != InvalidSubTransactionId)
-		pauses_changed(database);
+	{
+		/* first, so that who is woken reads the new pauses */
+		pg_atomic_fetch_add_u32(&stent_shared->pauses, 1);
+		if (database != NULL)
+			look_again(database);
+	}
 	if (databases_changed)
 		wake(stent_shared->launcher);
+	stent_shared->wakeups += n_latches;
+	LWLockRelease(stent_shared->lock);
+	set_latches();
+}
+
+void
+announce_look_again(void)
+{
+	DatabaseSlot *database;
+
+	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
+	database = shmem_database(MyDatabaseId, false);
+	if (database != NULL)
+		look_again(database);
 	stent_shared->wakeups += n_latches;
 	LWLockRelease(stent_shared->lock);
 	set_latches();

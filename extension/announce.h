@@ -28,6 +28,8 @@ extern void announce_finished(int64 task_id);
 extern void announce_database(void);
 /* something was paused or resumed: all roles of this database look again */
 extern void announce_pauses(void);
+/* whatever claimers of this database passed over, they look again, at once */
+extern void announce_look_again(void);
 /* whoever waits for a task of this database shall look */
 extern void announce_to_waiters(void);
 /* tasks of the role are passed over, for want of a place */

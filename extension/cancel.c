@@ -16,7 +16,8 @@
  *	  looked at again. A task that finished meanwhile stays finished.
  *
  * Then the live tasks below it, page by page, all in one transaction: those that
- * nobody holds are taken without ado, the others in the same way as the first.
+ * nobody holds are taken without ado, the others in the same way as the first. The
+ * execution is published as well, else claimers would keep ahead of us.
  *
  * Without preload there is no interruption, only the waiting.
  */
@@ -33,6 +34,7 @@
 #include "utils/snapmgr.h"
 
 #include "access.h"
+#include "announce.h"
 #include "attempt.h"
 #include "child.h"
 #include "compat.h"
@@ -61,6 +63,7 @@ typedef struct Cancel
 	const char *what; /* for the errors of the top and */
 	const char *what_below;
 	bool published;
+	bool tree_published;
 	bool taken;
 	bool any; /* some task was cancelled */
 } Cancel;
@@ -97,6 +100,34 @@ withdraw(int code, Datum arg)
 	pg_atomic_fetch_sub_u32(&stent_shared->cancelling, 1);
 	if (!cancel->taken)
 		slots_look_again(cancel->role);
+}
+
+/* Have claimers pass over all tasks of the execution. */
+static void
+publish_tree(Cancel *cancel)
+{
+	StentProc *proc = shmem_my_proc();
+
+	if (proc == NULL || cancel->tree_published)
+		return;
+	cancel->tree_published = true;
+	pg_atomic_write_u64(&proc->cancels_tree, (uint64) cancel->execution_id);
+	pg_atomic_fetch_add_u32(&stent_shared->cancelling_trees, 1);
+}
+
+/* Undo all that was published: some of what was passed over may be claimed after all. */
+static void
+withdraw_all(int code, Datum arg)
+{
+	Cancel *cancel = (Cancel *) DatumGetPointer(arg);
+
+	withdraw(code, arg);
+	if (!cancel->tree_published)
+		return;
+	cancel->tree_published = false;
+	pg_atomic_write_u64(&shmem_my_proc()->cancels_tree, NO_ID);
+	pg_atomic_fetch_sub_u32(&stent_shared->cancelling_trees, 1);
+	announce_look_again();
 }
 
 /*
@@ -248,8 +279,10 @@ cancel_below(Cancel *cancel)
 			PopActiveSnapshot();
 			if (!more)
 				break;
-			if (below)
-				any |= cancel_children(cancel, parent_id, cxt);
+			if (!below)
+				continue;
+			publish_tree(cancel);
+			any |= cancel_children(cancel, parent_id, cxt);
 		}
 	} while (any);
 	subtree_end(&subtree);
@@ -303,12 +336,13 @@ stent_cancel(PG_FUNCTION_ARGS)
 	refuse_own(cancel.store, cancel.top);
 	/* what it registers for the exit must be older than what we do */
 	(void) shmem_my_proc();
-	PG_ENSURE_ERROR_CLEANUP(withdraw, PointerGetDatum(&cancel));
+	PG_ENSURE_ERROR_CLEANUP(withdraw_all, PointerGetDatum(&cancel));
 	{
 		decide(&cancel, cancel.top);
 		cancel_below(&cancel);
 	}
-	PG_END_ENSURE_ERROR_CLEANUP(withdraw, PointerGetDatum(&cancel));
+	PG_END_ENSURE_ERROR_CLEANUP(withdraw_all, PointerGetDatum(&cancel));
+	withdraw_all(0, PointerGetDatum(&cancel));
 	store_close(cancel.store);
 	PG_RETURN_BOOL(cancel.any);
 }

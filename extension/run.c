@@ -369,6 +369,16 @@ has_crashed(Batch *batch, const Candidate *candidate)
 	return task != NULL && task->crashed > 0;
 }
 
+/* Whether somebody cancels all of the task's execution: others need not begin it. */
+static bool
+is_doomed(Batch *batch, const Candidate *candidate)
+{
+	ItemPointerData hint = candidate->task_tid;
+
+	return stent_shared != NULL && pg_atomic_read_u32(&stent_shared->cancelling_trees) > 0 &&
+		   shmem_tree_cancelled(task_execution_at(batch->store, candidate->task_id, &hint));
+}
+
 /* Take and run one task; false when nothing (more) may be taken in this batch. */
 static bool
 run_next(Batch *batch)
@@ -386,6 +396,12 @@ run_next(Batch *batch)
 		bool alone =
 			crashed || commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
 
+		if (is_doomed(batch, &candidate))
+		{
+			CHECK_FOR_INTERRUPTS();
+			claim_pass_over(&batch->claimer);
+			continue;
+		}
 		if (alone && batch->done > 0)
 		{
 			batch->more = true;

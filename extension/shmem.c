@@ -51,6 +51,7 @@ clear_proc(StentProc *proc)
 	pg_atomic_write_u64(&proc->claims, NO_ID);
 	pg_atomic_write_u64(&proc->waits_for, NO_ID);
 	pg_atomic_write_u64(&proc->cancels, NO_ID);
+	pg_atomic_write_u64(&proc->cancels_tree, NO_ID);
 	pg_atomic_write_u64(&proc->interrupt_task, NO_ID);
 }
 
@@ -67,6 +68,7 @@ lay_out(void)
 	pg_atomic_init_u32(&shared->running, 0);
 	pg_atomic_init_u32(&shared->waiting, 0);
 	pg_atomic_init_u32(&shared->cancelling, 0);
+	pg_atomic_init_u32(&shared->cancelling_trees, 0);
 	pg_atomic_init_u32(&shared->pauses, 0);
 	for (int i = 0; i < WANTED_PLACES; i++)
 		pg_atomic_init_u32(&shared->wanted_places[i], 0);
@@ -81,6 +83,7 @@ lay_out(void)
 		pg_atomic_init_u64(&shared->procs[i].claims, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].waits_for, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].cancels, NO_ID);
+		pg_atomic_init_u64(&shared->procs[i].cancels_tree, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].interrupt_task, NO_ID);
 	}
 }
@@ -123,6 +126,8 @@ backend_exits(int code, Datum arg)
 		pg_atomic_fetch_sub_u32(&stent_shared->waiting, 1);
 	if (pg_atomic_read_u64(&proc->cancels) != NO_ID)
 		pg_atomic_fetch_sub_u32(&stent_shared->cancelling, 1);
+	if (pg_atomic_read_u64(&proc->cancels_tree) != NO_ID)
+		pg_atomic_fetch_sub_u32(&stent_shared->cancelling_trees, 1);
 	if (pg_atomic_read_u64(&proc->task_id) != NO_ID)
 		pg_atomic_fetch_sub_u32(&stent_shared->running, 1);
 	careful_leave();
@@ -269,6 +274,21 @@ shmem_claim(int64 task_id)
 	pg_atomic_write_u64(&proc->claims, (uint64) task_id);
 	pg_memory_barrier();
 	return !being_cancelled(MyDatabaseId, task_id);
+}
+
+/* Whether another session cancels a tree of this execution. */
+bool
+shmem_tree_cancelled(int64 execution_id)
+{
+	for (int i = 0; i < stent_shared->n_procs; i++)
+	{
+		StentProc *other = &stent_shared->procs[i];
+
+		if (i != MyProcIndex && other->database == MyDatabaseId &&
+			pg_atomic_read_u64(&other->cancels_tree) == (uint64) execution_id)
+			return true;
+	}
+	return false;
 }
 
 /* It was not taken, or its end is written. */

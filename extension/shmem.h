@@ -66,6 +66,11 @@ typedef struct StentProc
 	pg_atomic_uint64 waits_for;
 	/* the task this session is about to cancel, in this database (atomic; 0: none) */
 	pg_atomic_uint64 cancels;
+	/*
+	 * The execution of which it cancels a tree (atomic; 0: none). Nobody starts tasks of
+	 * it meanwhile; who just has is dealt with one by one, as above.
+	 */
+	pg_atomic_uint64 cancels_tree;
 
 	/*
 	 * Somebody wants the handler of this task interrupted: under the lock they see
@@ -154,13 +159,14 @@ typedef struct StentShared
 	int launcher_pid;
 	int n_procs;
 	/*
-	 * So many procs have a task_id, waits_for, cancels (atomic). They rise after it is
+	 * So many procs have a task_id, waits_for, cancels, cancels_tree (atomic). They rise after it is
 	 * set and before its owner looks at anything; 0 tells a reader that there are
 	 * none, no other number tells it where to stop.
 	 */
 	pg_atomic_uint32 running;
 	pg_atomic_uint32 waiting;
 	pg_atomic_uint32 cancelling;
+	pg_atomic_uint32 cancelling_trees;
 	/*
 	 * Somebody wants a place of this hash (atomic). Set before a last try to take it,
 	 * read after it was given up.
@@ -196,6 +202,7 @@ extern DatabaseSlot *shmem_database(Oid database, bool make);
 extern bool shmem_running(Oid database, int64 task_id, int *proc);
 extern bool shmem_claim(int64 task_id);
 extern void shmem_claim_over(void);
+extern bool shmem_tree_cancelled(int64 execution_id);
 extern bool shmem_being_claimed(Oid database, int64 task_id);
 extern bool shmem_interrupt(Oid database, int64 task_id);
 

@@ -234,6 +234,17 @@ task_find_live(Store *store, int64 id)
 	return task;
 }
 
+static bool
+find_at(StoreRel *table, int64 id, ItemPointer hint)
+{
+	if (ItemPointerIsValid(hint) && store_has_block(table, hint) &&
+		table_tuple_fetch_row_version(table->rel, hint, GetActiveSnapshot(), table->out) &&
+		get_id(table->out, TASK_ID) == id)
+		return true;
+	ExecClearTuple(table->out);
+	return store_find_id(table, GetActiveSnapshot(), id);
+}
+
 /* The same where the row probably is at hint, which a restore may have made wrong. */
 Task *
 task_find_live_at(Store *store, int64 id, ItemPointer hint)
@@ -241,16 +252,24 @@ task_find_live_at(Store *store, int64 id, ItemPointer hint)
 	StoreRel *table = store_table(store, STORE_TASK);
 	Task *task;
 
-	if (!ItemPointerIsValid(hint) || !store_has_block(table, hint) ||
-		!table_tuple_fetch_row_version(table->rel, hint, GetActiveSnapshot(), table->out) ||
-		get_id(table->out, TASK_ID) != id)
-	{
-		ExecClearTuple(table->out);
-		return task_find_live(store, id);
-	}
+	if (!find_at(table, id, hint))
+		return NULL;
 	task = task_from_slot(table->out);
 	ExecClearTuple(table->out);
 	return task;
+}
+
+/* The execution of a live task; NO_ID: there is no such task. */
+int64
+task_execution_at(Store *store, int64 id, ItemPointer hint)
+{
+	StoreRel *table = store_table(store, STORE_TASK);
+	int64 execution_id = NO_ID;
+
+	if (find_at(table, id, hint))
+		execution_id = get_id(table->out, TASK_EXECUTION_ID);
+	ExecClearTuple(table->out);
+	return execution_id;
 }
 
 int64

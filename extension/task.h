@@ -70,6 +70,7 @@ extern void task_live_values(const Task *task, Datum *values, bool *nulls);
 extern void task_archive_values(const Task *task, Datum *values, bool *nulls);
 extern Task *task_find_live(Store *store, int64 id);
 extern Task *task_find_live_at(Store *store, int64 id, ItemPointer hint);
+extern int64 task_execution_at(Store *store, int64 id, ItemPointer hint);
 extern int64 task_position(const Task *task);
 extern bool task_is_terminal(TaskState state);
 extern const char *task_state_name(TaskState state);
