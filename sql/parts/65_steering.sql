@@ -34,7 +34,7 @@ CREATE FUNCTION stent._pause_text(pause stent.pause) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 SELECT format('%s is paused since %s UTC by %s: stent.resume(%s) lifts that',
               CASE WHEN ($1).queue = '' AND ($1).function_id = 0 THEN 'everything'
-                   ELSE concat_ws(' in ', format('function "%s"', f.name), CASE WHEN ($1).queue <> '' THEN format('queue "%s"', ($1).queue) END) END,
+                   ELSE concat_ws(' in ', 'function "' || f.name || '"', CASE WHEN ($1).queue <> '' THEN format('queue "%s"', ($1).queue) END) END,
               date_trunc('second', ($1).paused_at), ($1).paused_by,
               concat_ws(', ', CASE WHEN ($1).queue <> '' THEN quote_literal(($1).queue) END, 'function => ' || quote_literal(f.name)))
 FROM (SELECT) one LEFT JOIN stent.function f ON f.id = ($1).function_id
