@@ -196,7 +196,8 @@ COMMENT ON FUNCTION stent._fold_tallies() IS 'private: makes one row a lane of t
 -- is updated to the sum, rather than replaced: retention that deletes it meanwhile
 -- waits and then finds it. Rows that another fold holds are left to it.
 CREATE FUNCTION stent._fold_counters() RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 WITH lately AS MATERIALIZED (
     SELECT DISTINCT n.execution_id, n.name
     FROM (SELECT c.execution_id, c.name FROM stent.counter c ORDER BY c.id DESC LIMIT 10000) n),
@@ -209,11 +210,11 @@ mine AS MATERIALIZED (
     FROM many m JOIN stent.counter c ON c.execution_id = m.execution_id AND c.name = m.name
     FOR UPDATE OF c SKIP LOCKED),
 folded AS MATERIALIZED (
-    SELECT max(m.id) AS id, m.execution_id, m.name, sum(m.delta) AS delta FROM mine m
-    GROUP BY m.execution_id, m.name HAVING count(*) > 1),
+    SELECT m.id, max(m.id) OVER same AS newest, sum(m.delta) OVER same AS total
+    FROM mine m WINDOW same AS (PARTITION BY m.execution_id, m.name)),
 gone AS (
-    DELETE FROM stent.counter c USING mine m JOIN folded f ON f.execution_id = m.execution_id AND f.name = m.name
-    WHERE c.id = m.id AND m.id <> f.id)
-UPDATE stent.counter c SET delta = f.delta FROM folded f WHERE c.id = f.id
+    DELETE FROM stent.counter c USING folded f WHERE c.id = f.id AND f.id <> f.newest)
+UPDATE stent.counter c SET delta = f.total FROM folded f
+WHERE c.id = f.id AND f.id = f.newest AND c.delta IS DISTINCT FROM f.total
 $$;
 COMMENT ON FUNCTION stent._fold_counters() IS 'private: makes one row of a counter that has many';
