@@ -123,6 +123,7 @@ BEGIN;
 SELECT stent.run();
 PREPARE TRANSACTION 'counters';
 SELECT counters_of(:id);
+SELECT counters_of(:id) AS nor_with_another_commit;
 COMMIT PREPARED 'counters';
 SELECT counters_of(:id);
 SELECT stent.dispatch('counters_f') AS id \gset
