@@ -88,6 +88,7 @@ my $broken = q{
 	UNION ALL SELECT 'left in ready', task_id FROM stent.ready
 	UNION ALL SELECT 'left in due', task_id FROM stent.due
 	UNION ALL SELECT 'left in dedup', task_id FROM stent.dedup
+	UNION ALL SELECT 'memo of nothing', m.task_id FROM stent.memo m LEFT JOIN one ON one.id = m.task_id WHERE one.id IS NULL
 	UNION ALL SELECT 'payload', COALESCE(p.id, ref) FROM stent.payload p FULL JOIN r ON r.ref = p.id
 		WHERE p.id IS NULL OR owners IS DISTINCT FROM 1};
 
@@ -102,6 +103,11 @@ my %scenarios = (
 	dispatch_join => ["SELECT stent.dispatch('ok', dedup_key => 'k')", "SELECT stent.dispatch('ok', dedup_key => 'k', $mark)", 0],
 	dispatch_replace => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', delay => '20s', max_duration => '1d')",
 		"SELECT stent.dispatch('ok', $big, dedup_key => 'k', delay => '10s', on_duplicate => 'replace')", 0],
+	dispatch_memo => ['', "SELECT stent.dispatch('ok', idempotency_key => 'MARK', $mark)", 1],
+	dispatch_memo_hit => ["SELECT stent.dispatch('ok', idempotency_key => 'WHAT')", "SELECT stent.dispatch('ok', idempotency_key => 'MARK', $mark)", 0, $drain],
+	dispatch_memo_anew => ["SELECT stent.dispatch('doomed', idempotency_key => 'WHAT')", "SELECT stent.dispatch('doomed', idempotency_key => 'MARK', $mark)", 1, $drain],
+	dispatch_memo_dedup => ["SELECT stent.dispatch('ok', dedup_key => 'k', delay => '20s', idempotency_key => 'old WHAT')",
+		"SELECT stent.dispatch('ok', dedup_key => 'k', delay => '10s', on_duplicate => 'replace', idempotency_key => 'MARK')", 0],
 	dispatch_many => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), $mark)", 3],
 	dispatch_many_later => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), delay => '10s', $mark)", 3],
 	success => ["SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[4]))", 'SELECT stent.run()'],
@@ -135,7 +141,7 @@ for my $name (sort keys %scenarios)
 		push @acked, split(/\n/, $new);
 		$node->safe_psql('postgres', $then) if $then;
 		$clock = "SET stent.clock = '+" . (100 + 10 * ++$days) . "d';" if $name eq 'first_of_day';
-		my $sql = $action =~ s/\bID\b/$new/r =~ s/MARK/$what/r;
+		my $sql = $action =~ s/\bID\b/$new/r =~ s/MARK/$what/gr;
 		my $status = $node->psql('postgres', "$clock LOAD 'stent'; SET stent.fault = '$point:crash:$nth';\n$sql;", stdout => \$out);
 		my $crashed = $status == 2;
 		if ($crashed)
