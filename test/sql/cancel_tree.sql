@@ -205,3 +205,6 @@ SELECT stent.cancel(:root);
 SELECT stent.cleanup('0') > 0 AS cleaned;
 SELECT count(*) FROM stent.tasks WHERE execution_id IN (:root, :young) AND finished_at < '2026-01-15 18:00:00';
 TABLE tree_left;
+-- for the tests that follow
+SET stent.clock = '2026-02-01 00:00:00';
+SELECT stent.purge_dead_letters('1h', 'tree_canceller');

@@ -42,7 +42,7 @@ TABLE memo_orphans;
 
 -- rows of the day the cutoff falls in
 SET stent.clock = '2031-05-11 13:00:00';
-SELECT stent.cleanup('0');
+SELECT stent.cleanup('0') > 0 AS cleaned;
 TABLE memo_rows;
 TABLE memo_orphans;
 -- the kept ones still serve, those that went do not

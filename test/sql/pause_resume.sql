@@ -157,3 +157,5 @@ ROLLBACK;
 RESET SESSION AUTHORIZATION;
 SELECT p.queue, f.name, paused_at, paused_by FROM stent.pause p LEFT JOIN stent.function f ON f.id = p.function_id;
 SELECT stent.resume('pause_d', 'pause_f');
+-- for the tests that follow
+SELECT count(stent.cancel(id)) FROM stent.tasks WHERE function LIKE 'pause\_%' AND finished_at IS NULL;
