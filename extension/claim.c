@@ -213,7 +213,7 @@ notice_arrivals(Claimer *claimer)
 		else
 			claim_index_restart(claimer);
 	}
-	else if (++claimer->claims >= CLAIMS_PER_LOOK_UP)
+	else if (claimer->claims >= CLAIMS_PER_LOOK_UP)
 	{
 		claimer->claims = 0;
 		if (claimer->board)
@@ -319,6 +319,8 @@ claim_take(Claimer *claimer, const Candidate *candidate)
 		return false;
 	ready_announce_taken(claimer->store, candidate->bucket, candidate->position);
 	claim_last_bucket = candidate->bucket;
+	/* only these: who begins again after entries that others hold comes to no end */
+	claimer->claims++;
 	claimer->next_lane = (claimer->next_lane + 1) % claimer->n_lanes;
 	STENT_FAULT("claim_after_take");
 	return true;
