@@ -45,6 +45,7 @@ $node->safe_psql('postgres', q{
 		RAISE EXCEPTION 'never';
 	END $$;
 	SELECT stent.register('ok', 'ok(int, text, boolean)');
+	SELECT stent.register('limited', 'ok(int, text, boolean)', max_concurrent => 2, rate_limit => 1000, rate_burst => 3);
 	SELECT stent.register('flaky', 'flaky()', retry => '{"initial_delay": "10s"}');
 	SELECT stent.register('doomed', 'doomed()', retry => '{"max_attempts": 2, "initial_delay": "10s"}');
 	CREATE VIEW everything AS
@@ -74,7 +75,7 @@ my $broken = q{
 	UNION ALL SELECT 'effects', COALESCE(id, task_id) FROM e FULL JOIN x ON x.task_id = e.id
 		WHERE COALESCE(effects, 0) <> CASE state WHEN 'completed' THEN 1 ELSE 0 END
 	UNION ALL SELECT 'charged', id FROM e
-		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0 WHEN name = 'ok' THEN 1 ELSE 2 END
+		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0 WHEN name IN ('ok', 'limited') THEN 1 ELSE 2 END
 	UNION ALL SELECT 'attempts kept', COALESCE(id, task_id) FROM e FULL JOIN t ON t.task_id = e.id
 		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1) ELSE 0 END
 	UNION ALL SELECT 'told', task_id FROM told GROUP BY task_id
@@ -112,6 +113,9 @@ my %scenarios = (
 	dispatch_many_later => ['', "SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[3]), delay => '10s', $mark)", 3],
 	success => ["SELECT stent.dispatch_many('ok', array_fill('{}'::jsonb, ARRAY[4]))", 'SELECT stent.run()'],
 	success_told => ["SELECT stent.dispatch_many('ok', array_fill('{\"tell\": true}'::jsonb, ARRAY[2]))", 'SELECT stent.run()'],
+	# the clock went back since the last one: the bucket would be empty
+	success_limited => ["SELECT stent.dispatch_many('limited', array_fill('{}'::jsonb, ARRAY[4]))", 'SELECT stent.run()', 0,
+		"UPDATE stent.rate SET full_at = '2020-01-01'"],
 	success_dedup => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", 'SELECT stent.run()'],
 	first_of_day => ["SELECT stent.dispatch('ok')", 'SELECT stent.run()'],
 	retry => ["SELECT stent.dispatch('flaky', dedup_key => 'k')", 'SELECT stent.run()'],
