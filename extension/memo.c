@@ -104,10 +104,10 @@ row_values(const Memo *memo, int64 task_id, Datum *values, bool *nulls)
  * time has not run out. A failure, a cancellation and a timeout never do.
  */
 static bool
-serves(Store *store, int64 task_id, const Interval *ttl)
+serves(int64 task_id, const Interval *ttl)
 {
 	Timestamp finished_at;
-	TaskState state = whereabouts(store, task_id, &finished_at);
+	TaskState state = whereabouts(task_id, &finished_at);
 
 	if (state == TASK_NEW)
 		return false;
@@ -174,7 +174,7 @@ memo_claim(Store *store, Memo *memo, int64 new_id)
 				limit = *DatumGetIntervalP(ttl);
 			memo->tid = table->out->tts_tid;
 			ExecClearTuple(table->out);
-			if (serves(store, task_id, limited ? &limit : NULL))
+			if (serves(task_id, limited ? &limit : NULL))
 				return task_id;
 			PushActiveSnapshot(GetTransactionSnapshot());
 			result = store_try_update(store, table, &memo->tid, values, nulls);

@@ -19,38 +19,34 @@
 #include "compat.h"
 #include "whereabouts.h"
 
-static void
-read_end(TupleTableSlot *slot, TaskState *state, Timestamp *finished_at)
-{
-	bool isnull;
-
-	*state = (TaskState) DatumGetChar(slot_getattr(slot, ARCHIVE_STATE, &isnull));
-	*finished_at = DatumGetTimestamp(slot_getattr(slot, ARCHIVE_FINISHED_AT, &isnull));
-	ExecClearTuple(slot);
-}
-
-/* Look into one partition, which is locked. */
+/* Look into one table of tasks by the active snapshot. */
 static bool
-find_in_leaf(Oid leaf, int64 id, TaskState *state, Timestamp *finished_at)
+find_in(Oid oid, bool live, int64 id, TaskState *state, Timestamp *finished_at)
 {
-	Relation rel = table_open(leaf, NoLock);
-	Oid oid = compat_primary_key_index(rel);
+	Relation rel = table_open(oid, AccessShareLock);
+	Oid pkey_oid = compat_primary_key_index(rel);
 	Relation pkey;
 	TupleTableSlot *slot;
 	IndexScanDesc scan;
 	ScanKeyData key;
 	bool found;
+	bool isnull;
 
-	if (!OidIsValid(oid))
+	if (!OidIsValid(pkey_oid))
 		elog(ERROR, "relation \"%s\" has no primary key", RelationGetRelationName(rel));
-	pkey = index_open(oid, AccessShareLock);
+	pkey = index_open(pkey_oid, AccessShareLock);
 	slot = table_slot_create(rel, NULL);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
 	scan = compat_index_beginscan(rel, pkey, GetActiveSnapshot(), 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	if (found)
-		read_end(slot, state, finished_at);
+	{
+		*state = (TaskState) DatumGetChar(
+			slot_getattr(slot, live ? (int) TASK_STATE : (int) ARCHIVE_STATE, &isnull));
+		*finished_at =
+			live ? NO_TIME : DatumGetTimestamp(slot_getattr(slot, ARCHIVE_FINISHED_AT, &isnull));
+	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(pkey, NoLock);
@@ -60,33 +56,20 @@ find_in_leaf(Oid leaf, int64 id, TaskState *state, Timestamp *finished_at)
 
 /* Look by one snapshot into all places, with the partitions given. */
 static bool
-find(Store *store, int64 id, List *leaves, TaskState *state, Timestamp *finished_at)
+find(int64 id, List *leaves, TaskState *state, Timestamp *finished_at)
 {
-	StoreRel *table = store_table(store, STORE_TASK);
-	bool found = false;
-	bool isnull;
+	bool found;
 	ListCell *cell;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	if (store_find_id(table, GetActiveSnapshot(), id))
-	{
-		*state = (TaskState) DatumGetChar(slot_getattr(table->out, TASK_STATE, &isnull));
-		*finished_at = NO_TIME;
-		ExecClearTuple(table->out);
-		found = true;
-	}
-	for (int i = 0; i < 2 && !found; i++)
-	{
-		table = store_table(store, i == 0 ? STORE_DEAD_LETTER : STORE_ARCHIVE_KEPT);
-		found = store_find_id(table, GetActiveSnapshot(), id);
-		if (found)
-			read_end(table->out, state, finished_at);
-	}
+	found = find_in(store_oid(STORE_TASK), true, id, state, finished_at) ||
+			find_in(store_oid(STORE_DEAD_LETTER), false, id, state, finished_at) ||
+			find_in(store_oid(STORE_ARCHIVE_KEPT), false, id, state, finished_at);
 	foreach (cell, leaves)
 	{
 		if (found)
 			break;
-		found = find_in_leaf(lfirst_oid(cell), id, state, finished_at);
+		found = find_in(lfirst_oid(cell), false, id, state, finished_at);
 	}
 	PopActiveSnapshot();
 	return found;
@@ -98,13 +81,13 @@ find(Store *store, int64 id, List *leaves, TaskState *state, Timestamp *finished
  * dropping a partition.
  */
 TaskState
-whereabouts(Store *store, int64 id, Timestamp *finished_at)
+whereabouts(int64 id, Timestamp *finished_at)
 {
 	List *known = NIL;
 	TaskState state;
 
 	CommandCounterIncrement();
-	while (!find(store, id, known, &state, finished_at))
+	while (!find(id, known, &state, finished_at))
 	{
 		List *leaves = find_inheritance_children(store_relation_oid("archive"), AccessShareLock);
 

@@ -7,9 +7,8 @@
 
 #include "postgres.h"
 
-#include "store.h"
 #include "task.h"
 
-extern TaskState whereabouts(Store *store, int64 id, Timestamp *finished_at);
+extern TaskState whereabouts(int64 id, Timestamp *finished_at);
 
 #endif
