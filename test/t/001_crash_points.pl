@@ -46,6 +46,12 @@ $node->safe_psql('postgres', q{
 	END $$;
 	SELECT stent.register('ok', 'ok(int, text, boolean)');
 	SELECT stent.register('limited', 'ok(int, text, boolean)', max_concurrent => 2, rate_limit => 1000, rate_burst => 3);
+	CREATE FUNCTION spawner() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+		PERFORM stent.spawn('ok', jsonb_build_object('size', 3000, 'pad', repeat('x', 3000))), stent.spawn('ok', delay => '10s'), stent.spawn('ok');
+	END $$;
+	SELECT stent.register('spawner', 'spawner()');
 	SELECT stent.register('flaky', 'flaky()', retry => '{"initial_delay": "10s"}');
 	SELECT stent.register('doomed', 'doomed()', retry => '{"max_attempts": 2, "initial_delay": "10s"}');
 	CREATE VIEW everything AS
@@ -75,7 +81,7 @@ my $broken = q{
 	UNION ALL SELECT 'effects', COALESCE(id, task_id) FROM e FULL JOIN x ON x.task_id = e.id
 		WHERE COALESCE(effects, 0) <> CASE state WHEN 'completed' THEN 1 ELSE 0 END
 	UNION ALL SELECT 'charged', id FROM e
-		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0 WHEN name IN ('ok', 'limited') THEN 1 ELSE 2 END
+		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0 WHEN name IN ('ok', 'limited', 'spawner') THEN 1 ELSE 2 END
 	UNION ALL SELECT 'attempts kept', COALESCE(id, task_id) FROM e FULL JOIN t ON t.task_id = e.id
 		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1) ELSE 0 END
 	UNION ALL SELECT 'told', task_id FROM told GROUP BY task_id
@@ -90,6 +96,9 @@ my $broken = q{
 	UNION ALL SELECT 'left in due', task_id FROM stent.due
 	UNION ALL SELECT 'left in dedup', task_id FROM stent.dedup
 	UNION ALL SELECT 'memo of nothing', m.task_id FROM stent.memo m LEFT JOIN one ON one.id = m.task_id WHERE one.id IS NULL
+	UNION ALL SELECT 'left in child', task_id FROM stent.child
+	UNION ALL SELECT 'children', e.id FROM e WHERE name = 'spawner' AND (SELECT count(*) FROM stent.tasks c WHERE c.parent_id = e.id)
+		<> CASE state WHEN 'completed' THEN 3 ELSE 0 END
 	UNION ALL SELECT 'payload', COALESCE(p.id, ref) FROM stent.payload p FULL JOIN r ON r.ref = p.id
 		WHERE p.id IS NULL OR owners IS DISTINCT FROM 1};
 
@@ -126,7 +135,13 @@ my %scenarios = (
 	replay_many => ["SELECT stent.dispatch('doomed')", 'SELECT stent.replay_many()', 0, $drain],
 	discard => ["SELECT stent.dispatch('doomed')", 'SELECT stent.discard(ID)', 0, $drain],
 	cancel => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", 'SELECT stent.cancel(ID)'],
-	cancel_later => ["SELECT stent.dispatch('ok', delay => '10s')", 'SELECT stent.cancel(ID)'],);
+	cancel_later => ["SELECT stent.dispatch('ok', delay => '10s')", 'SELECT stent.cancel(ID)'],
+	spawn => ["SELECT stent.dispatch('spawner', max_duration => '1d')", 'SELECT stent.run()'],
+	cancel_tree => ["SELECT stent.dispatch('spawner', max_duration => '1d')", 'SELECT stent.cancel(ID)', 0, 'SELECT stent.run(1)'],
+	reschedule => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", "SELECT stent.reschedule(ID, 'other', 7, tags => '{t}')"],
+	reschedule_later => ["SELECT stent.dispatch('ok', max_duration => '1d')", "SELECT stent.reschedule(ID, delay => '10s')"],
+	reschedule_sooner => ["SELECT stent.dispatch('ok', delay => '20s', max_duration => '1d')", "SELECT stent.reschedule(ID, delay => '0')"],
+	pause => ["SELECT stent.dispatch('ok')", "SELECT stent.pause(); SELECT stent.resume()"],);
 
 my (@acked, %passed);
 my $days = 0;
