@@ -1,12 +1,12 @@
 -- What happens now, and how much of it. The functions show a caller what the views
 -- show it: they are called with its rights.
 
-CREATE FUNCTION stent._running(
+CREATE FUNCTION stent._running_now(
     OUT task_id bigint, OUT execution_id bigint, OUT pid integer, OUT started_at timestamp,
     OUT attempt integer, OUT executor boolean, OUT lane_id integer, OUT function_id integer, OUT step text)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
-COMMENT ON FUNCTION stent._running() IS 'private: tasks whose handlers run now, from shared memory';
+COMMENT ON FUNCTION stent._running_now() IS 'private: tasks whose handlers run now, from shared memory';
 
 CREATE FUNCTION stent._board(
     OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean)
@@ -38,7 +38,7 @@ SELECT r.task_id AS id,
        r.step,
        t.priority::integer AS priority,
        l.tags
-FROM stent._running() r
+FROM stent._running_now() r
 JOIN stent.lane l ON l.id = r.lane_id
 JOIN stent.function f ON f.id = r.function_id
 LEFT JOIN stent.task t ON t.id = r.task_id
@@ -71,7 +71,7 @@ FROM stent.lane l
 JOIN stent.function f ON f.id = l.function_id
 LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, bool_and(b.exact) AS exact
            FROM board b GROUP BY b.lane_id) b ON b.lane_id = l.id
-LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running() r GROUP BY r.lane_id) r ON r.lane_id = l.id
+LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running_now() r GROUP BY r.lane_id) r ON r.lane_id = l.id
 LEFT JOIN (SELECT t.lane_id, sum(t.completed) AS completed, sum(t.failed) AS failed, sum(t.timed_out) AS timed_out,
                   sum(t.cancelled) AS cancelled, sum(t.retried) AS retried, sum(t.dead) AS dead,
                   sum(t.run_us) AS run_us, max(t.last_at) AS last_at

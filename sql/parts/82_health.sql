@@ -206,7 +206,7 @@ BEGIN
     END IF;
     SELECT o.task_id, f.name AS function, l.queue, l.role, extract(epoch FROM stent.now() - o.ready_at)::bigint AS age,
            o.external,
-           EXISTS (SELECT FROM stent._running() r JOIN stent.lane rl ON rl.id = r.lane_id WHERE rl.role = l.role) AS attended
+           EXISTS (SELECT FROM stent._running_now() r JOIN stent.lane rl ON rl.id = r.lane_id WHERE rl.role = l.role) AS attended
     INTO oldest
     FROM stent._oldest_ready() o
     JOIN stent.lane l ON l.id = o.lane_id

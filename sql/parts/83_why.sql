@@ -125,7 +125,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO running FROM stent._running() r WHERE r.task_id = id;
+    SELECT * INTO running FROM stent._running_now() r WHERE r.task_id = id;
     IF running.pid IS NOT NULL THEN
         RETURN format('It is running since %s UTC in attempt %s, by pid %s (%s).%s', date_trunc('second', running.started_at),
                       running.attempt, running.pid, CASE WHEN running.executor THEN 'an executor' ELSE 'a session that called stent.run()' END,

@@ -299,9 +299,9 @@ for my $version (@versions)
 	$node->safe_psql($straight, 'ALTER EXTENSION stent UPDATE');
 	is($node->safe_psql($straight, $holds), $before, "$straight: all is there");
 	my $after = catalogue($straight);
-	# a function may have got more arguments
+	# a public function may have got more arguments, a private one may be gone
 	my ($names, @named) = map { s/(?<=\w)\([^\n]*\)(?=, granted to)//gr } $after, @granted;
-	is(join("\n", grep { index($names, "$_\n") < 0 } @named), '', "$straight: grants of before are there");
+	is(join("\n", grep { !/function stent\._/ && index($names, "$_\n") < 0 } @named), '', "$straight: grants of before are there");
 	same(join("\n", grep { !/granted to stent_/ || /initially/ } split(/\n/, $after)) . "\n", $fresh,
 		"$straight: fresh equals upgraded, but for the grants, which pg_dump takes for the user's");
 	use_it($version, $straight);
