@@ -205,16 +205,23 @@ decide(Cancel *cancel, int64 id)
 static void
 decide_below(Cancel *cancel, int64 id)
 {
-	Task *task = task_find_live(cancel->store, id);
 	TransactionId holder;
+	Task *task;
+	bool taken;
 
-	if (task != NULL && task_try_take(cancel->store, task, &holder) == TM_Ok)
+	/* its own, for what was cancelled before may have moved this one */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	task = task_find_live(cancel->store, id);
+	taken = task != NULL && task_try_take(cancel->store, task, &holder) == TM_Ok;
+	if (taken)
 	{
 		STENT_FAULT("cancel_child_after_take");
 		complete_cancelled(cancel->store, task, cancel->what_below);
 		cancel->any = true;
 	}
-	else
+	PopActiveSnapshot();
+	if (!taken)
 		decide(cancel, id);
 }
 
@@ -232,6 +239,7 @@ cancel_children(Cancel *cancel, int64 parent_id, MemoryContext cxt)
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetLatestSnapshot());
 		n = child_page(cancel->store, cancel->execution_id, parent_id, after, ids, CHILD_PAGE);
+		PopActiveSnapshot();
 		for (int i = 0; i < n; i++)
 		{
 			MemoryContext old = MemoryContextSwitchTo(cxt);
@@ -243,7 +251,6 @@ cancel_children(Cancel *cancel, int64 parent_id, MemoryContext cxt)
 			after = ids[i];
 			any = true;
 		}
-		PopActiveSnapshot();
 	} while (n > 0);
 	pfree(ids);
 	return any;
