@@ -42,8 +42,10 @@ typedef struct Note
 	Timestamp due_taken;
 	int32 ready; /* change of the count */
 	int32 scheduled;
+	int32 blocked;
 	int32 n_taken;
 	bool runs_here;
+	bool nudge;
 } Note;
 
 typedef struct Finished
@@ -111,8 +113,8 @@ note_for(Oid role, int64 bucket, SubTransactionId subid)
 	{
 		note->inserted = note->taken = HEAD_END;
 		note->due = note->due_taken = DT_NOEND;
-		note->ready = note->scheduled = note->n_taken = 0;
-		note->runs_here = false;
+		note->ready = note->scheduled = note->blocked = note->n_taken = 0;
+		note->runs_here = note->nudge = false;
 		notes[n_notes++] = note;
 		newest_subid = Max(newest_subid, subid);
 	}
@@ -174,6 +176,34 @@ announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted)
 	note = my_note(role, bucket);
 	note->due_taken = Min(note->due_taken, due_at);
 	note->scheduled -= counted;
+}
+
+void
+announce_blocked(Oid role, int64 bucket)
+{
+	if (stent_shared != NULL)
+		my_note(role, bucket)->blocked++;
+}
+
+/* Should this be undone, others may have passed over it: they look again. */
+void
+announce_unblocked(Oid role, int64 bucket, int64 position)
+{
+	Note *note;
+
+	if (stent_shared == NULL)
+		return;
+	note = my_note(role, bucket);
+	note->taken = Min(note->taken, position);
+	note->blocked--;
+	note->runs_here = note->nudge = true;
+}
+
+void
+announce_nudge(Oid role, int64 bucket)
+{
+	if (stent_shared != NULL)
+		my_note(role, bucket)->nudge = true;
 }
 
 void
@@ -308,14 +338,18 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 {
 	BoardBucket *bucket;
 
-	if (note->ready == 0 && note->scheduled == 0)
+	if (note->ready == 0 && note->scheduled == 0 && note->blocked == 0)
 		return;
 	if (database->count_epoch % 2 == 1)
 	{
 		if (stent_shared->n_count_log >= 0 && stent_shared->n_count_log < COUNT_LOG)
 			stent_shared->count_log[stent_shared->n_count_log++] =
-				(CountLog){GetTopTransactionIdIfAny(), note->key.role, note->key.bucket,
-						   note->ready, note->scheduled};
+				(CountLog){GetTopTransactionIdIfAny(),
+						   note->key.role,
+						   note->key.bucket,
+						   note->ready,
+						   note->scheduled,
+						   note->blocked};
 		else
 			stent_shared->n_count_log = -1;
 		return;
@@ -332,6 +366,16 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 		return;
 	bucket->ready += note->ready;
 	bucket->scheduled += note->scheduled;
+	bucket->blocked += note->blocked;
+}
+
+/* The scheduler tries at once what it could not promote before. */
+static void
+something_to_decide(DatabaseSlot *database, BoardRole *role)
+{
+	role->due_again = 0;
+	role->due_misses = 0;
+	wake(database->scheduler);
 }
 
 /* What claimers stepped over may be claimable now: all roles that have work look. */
@@ -382,6 +426,8 @@ tell_board(bool committed)
 		}
 		else
 			something_due(database, role, note->due_taken);
+		if (note->nudge)
+			something_to_decide(database, role);
 		if ((committed ? note->inserted : note->taken) != HEAD_END)
 		{
 			board_lower(role, note->key.bucket, committed ? note->inserted : note->taken);
@@ -478,6 +524,9 @@ announce_places_free(Oid but)
 			continue;
 		}
 		role->held_back = false;
+		/* perhaps it was the scheduler that was held back */
+		if (role->due_again != 0)
+			something_to_decide(database, role);
 		something_claimable(database, role, true);
 	}
 	stent_shared->wakeups += n_latches;
@@ -656,8 +705,9 @@ xact_ended(XactEvent event, void *arg)
 {
 	DatabaseSlot *database;
 
-	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && n_counters == 0 && !databases_changed &&
-		database_subid == InvalidSubTransactionId && pauses_subid == InvalidSubTransactionId)
+	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && n_counters == 0 &&
+		!databases_changed && database_subid == InvalidSubTransactionId &&
+		pauses_subid == InvalidSubTransactionId)
 		return;
 	if (stent_shared == NULL)
 	{
@@ -729,6 +779,8 @@ subxact_aborted(SubTransactionId mine)
 		if (role != NULL)
 		{
 			something_due(database, role, note->due_taken);
+			if (note->nudge)
+				something_to_decide(database, role);
 			if (note->taken != HEAD_END)
 			{
 				board_lower(role, note->key.bucket, note->taken);
@@ -769,6 +821,8 @@ subxact_committed(SubTransactionId mine, SubTransactionId parent)
 		into->due_taken = Min(into->due_taken, note->due_taken);
 		into->ready += note->ready;
 		into->scheduled += note->scheduled;
+		into->blocked += note->blocked;
+		into->nudge |= note->nudge;
 		into->n_taken += note->n_taken;
 		into->runs_here |= note->runs_here;
 		drop_note(i);

@@ -22,6 +22,11 @@ extern void announce_taken(Oid role, int64 bucket, int64 position, bool runs_her
 /* due entries; those that are counted are scheduled tasks, the others deadlines */
 extern void announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted);
 extern void announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted);
+/* a task is blocked by others of its key; one is so no more: it was taken, or made ready */
+extern void announce_blocked(Oid role, int64 bucket);
+extern void announce_unblocked(Oid role, int64 bucket, int64 position);
+/* the due entry just announced is not to wait for anything */
+extern void announce_nudge(Oid role, int64 bucket);
 /* a task reached its end: who waits for it is woken at the commit */
 extern void announce_finished(int64 task_id);
 /* the launcher and the scheduler shall look at this database again */

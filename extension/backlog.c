@@ -42,6 +42,7 @@ typedef struct BucketCount
 	int64 bucket; /* hash key */
 	int64 ready;
 	int64 scheduled;
+	int64 blocked;
 	bool exact;
 } BucketCount;
 
@@ -62,7 +63,7 @@ count_of(Counter *counter, int64 bucket)
 
 	if (!found)
 	{
-		count->ready = count->scheduled = 0;
+		count->ready = count->scheduled = count->blocked = 0;
 		count->exact = true;
 	}
 	return count;
@@ -204,6 +205,33 @@ count_due(Counter *counter)
 	ExecClearTuple(table->out);
 }
 
+/* Blocked tasks stand by line, whosever they are. */
+static void
+count_blocked(Counter *counter)
+{
+	StoreRel *table = store_table(counter->store, STORE_LINE);
+	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 0);
+	int64 seen = 0;
+	bool isnull;
+
+	index_rescan(scan, NULL, 0, NULL, 0);
+	while (index_getnext_tid(scan, ForwardScanDirection) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (++seen > COUNT_MANY)
+		{
+			counter->cut = true;
+			break;
+		}
+		if (index_fetch_heap(scan, table->out) &&
+			DatumGetBool(slot_getattr(table->out, LINE_BLOCKED, &isnull)))
+			count_of(counter, DatumGetInt64(slot_getattr(table->out, LINE_BUCKET, &isnull)))
+				->blocked++;
+	}
+	index_endscan(scan);
+	ExecClearTuple(table->out);
+}
+
 /* Copy the counts from the board; false if it does not know them. */
 static bool
 count_by_board(Counter *counter)
@@ -254,6 +282,7 @@ count_by_board(Counter *counter)
 
 		count->ready += Max(copies[i].ready, 0);
 		count->scheduled += Max(copies[i].scheduled, 0);
+		count->blocked += Max(copies[i].blocked, 0);
 		count->exact &= exact;
 	}
 	counter->cut |= !exact;
@@ -261,7 +290,7 @@ count_by_board(Counter *counter)
 }
 
 /*
- * Ready and scheduled tasks of each bucket the caller may see. A row without lane
+ * Ready, scheduled and blocked tasks of each bucket the caller may see. A row without lane
  * says that there may be more than the others tell.
  */
 PG_FUNCTION_INFO_V1(stent_board);
@@ -273,8 +302,8 @@ stent_board(PG_FUNCTION_ARGS)
 	Counter counter = {0};
 	HASH_SEQ_STATUS status;
 	BucketCount *count;
-	Datum values[6] = {0};
-	bool nulls[6] = {0};
+	Datum values[7] = {0};
+	bool nulls[7] = {0};
 
 	ctl.hcxt = CurrentMemoryContext;
 	viewer_init(&counter.viewer);
@@ -284,6 +313,7 @@ stent_board(PG_FUNCTION_ARGS)
 	{
 		count_ready(&counter);
 		count_due(&counter);
+		count_blocked(&counter);
 	}
 	hash_seq_init(&status, counter.counts);
 	while ((count = hash_seq_search(&status)) != NULL)
@@ -297,14 +327,15 @@ stent_board(PG_FUNCTION_ARGS)
 		values[2] = Int32GetDatum(ready_bucket_priority(count->bucket));
 		values[3] = Int64GetDatum(count->ready);
 		values[4] = Int64GetDatum(count->scheduled);
-		values[5] = BoolGetDatum(count->exact);
+		values[5] = Int64GetDatum(count->blocked);
+		values[6] = BoolGetDatum(count->exact);
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	if (counter.cut)
 	{
 		memset(nulls, true, sizeof(nulls));
-		nulls[5] = false;
-		values[5] = BoolGetDatum(false);
+		nulls[6] = false;
+		values[6] = BoolGetDatum(false);
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	store_close(counter.store);

@@ -39,6 +39,7 @@ typedef struct BoardBucket
 	int64 low[BOARD_EPOCHS];  /* lowest position that became claimable in the epoch */
 	int64 ready;              /* tasks; exact where the database is counted */
 	int64 scheduled;
+	int64 blocked;
 } BoardBucket;
 
 typedef struct BoardRoleKey

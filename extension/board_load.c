@@ -44,6 +44,7 @@ typedef struct BucketCount
 	Oid role;
 	int64 ready;
 	int64 scheduled;
+	int64 blocked;
 } BucketCount;
 
 /* The version of the installed extension. */
@@ -134,6 +135,7 @@ load_due(Store *store)
 		{
 			entry->next_due = Min(entry->next_due, due_at);
 			entry->due_low = Min(entry->due_low, due_at);
+			entry->due_again = 0;
 		}
 		LWLockRelease(stent_shared->lock);
 		from = ready_role_key(bucket) + INT64CONST(1);
@@ -188,7 +190,7 @@ bucket_count(HTAB *counts, Store *store, int64 bucket)
 	if (!found)
 	{
 		entry->role = lane_role(lane_get(store, ready_bucket_lane(bucket)));
-		entry->ready = entry->scheduled = 0;
+		entry->ready = entry->scheduled = entry->blocked = 0;
 	}
 	return entry;
 }
@@ -207,6 +209,13 @@ count_table(HTAB *counts, Store *store, StoreTable which, Snapshot snapshot)
 			bucket_count(counts, store,
 						 DatumGetInt64(slot_getattr(table->out, READY_BUCKET, &isnull)))
 				->ready++;
+		else if (which == STORE_LINE)
+		{
+			if (DatumGetBool(slot_getattr(table->out, LINE_BLOCKED, &isnull)))
+				bucket_count(counts, store,
+							 DatumGetInt64(slot_getattr(table->out, LINE_BUCKET, &isnull)))
+					->blocked++;
+		}
 		else if (DatumGetChar(slot_getattr(table->out, DUE_KIND, &isnull)) == DUE_READY)
 			bucket_count(counts, store,
 						 DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull)))
@@ -217,7 +226,7 @@ count_table(HTAB *counts, Store *store, StoreTable which, Snapshot snapshot)
 }
 
 static void
-add_count(Oid role, int64 bucket, int64 ready, int64 scheduled)
+add_count(Oid role, int64 bucket, int64 ready, int64 scheduled, int64 blocked)
 {
 	BoardRole *entry = board_role(MyDatabaseId, role, true);
 	BoardBucket *known = entry == NULL ? NULL : board_bucket(entry, bucket, true);
@@ -226,6 +235,7 @@ add_count(Oid role, int64 bucket, int64 ready, int64 scheduled)
 		return;
 	known->ready += ready;
 	known->scheduled += scheduled;
+	known->blocked += blocked;
 }
 
 /* Put what was counted, and what was committed meanwhile, on the board; under the lock. */
@@ -242,17 +252,17 @@ publish(HTAB *counts, Snapshot snapshot)
 	while ((role = hash_seq_search(&status)) != NULL)
 		if (role->key.database == MyDatabaseId)
 			for (BoardBucket *bucket = role->first; bucket != NULL; bucket = bucket->next)
-				bucket->ready = bucket->scheduled = 0;
+				bucket->ready = bucket->scheduled = bucket->blocked = 0;
 	hash_seq_init(&status, counts);
 	while ((count = hash_seq_search(&status)) != NULL)
-		add_count(count->role, count->bucket, count->ready, count->scheduled);
+		add_count(count->role, count->bucket, count->ready, count->scheduled, count->blocked);
 	for (int i = 0; i < stent_shared->n_count_log; i++)
 	{
 		const CountLog *log = &stent_shared->count_log[i];
 
 		if (XidInMVCCSnapshot(log->xid, snapshot) ||
 			TransactionIdFollowsOrEquals(log->xid, snapshot->xmax))
-			add_count(log->role, log->bucket, log->ready, log->scheduled);
+			add_count(log->role, log->bucket, log->ready, log->scheduled, log->blocked);
 	}
 	return true;
 }
@@ -294,6 +304,7 @@ board_count(void)
 	store = store_open("counting tasks");
 	count_table(counts, store, STORE_READY, snapshot);
 	count_table(counts, store, STORE_DUE, snapshot);
+	count_table(counts, store, STORE_LINE, snapshot);
 	store_close(store);
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);

@@ -41,6 +41,7 @@
 #include "complete.h"
 #include "fault.h"
 #include "intern.h"
+#include "line.h"
 #include "outcome.h"
 #include "shmem.h"
 #include "slots.h"

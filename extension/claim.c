@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "fault.h"
 #include "intern.h"
+#include "line.h"
 #include "ready.h"
 #include "registry.h"
 
@@ -144,6 +145,9 @@ read_ahead(Claimer *claimer, LaneCursor *lane)
 		candidate->task_tid =
 			*(ItemPointer) DatumGetPointer(slot_getattr(table->out, READY_TASK_TID, &isnull));
 		candidate->tid = table->out->tts_tid;
+		candidate->line = DatumGetInt64(slot_getattr(table->out, READY_LINE, &isnull));
+		if (isnull)
+			candidate->line = NO_LINE;
 		lane->position = candidate->position;
 	}
 	index_endscan(scan);
@@ -196,6 +200,21 @@ notice_pauses(Claimer *claimer)
 }
 
 /*
+ * Whether all that was inserted is one entry, which a lane being served will come to:
+ * the next of a concurrency key, mostly.
+ */
+static bool
+comes_to_it(const Claimer *claimer)
+{
+	if (ready_inserts != claimer->inserts + 1)
+		return false;
+	for (int i = 0; i < claimer->n_lanes; i++)
+		if (claimer->lanes[i].bucket == ready_inserted_bucket)
+			return claimer->lanes[i].position < ready_inserted_position;
+	return false;
+}
+
+/*
  * Entries may have come above the rank being served, or, written by this very
  * transaction, anywhere, and lanes may have been paused.
  */
@@ -204,9 +223,8 @@ notice_arrivals(Claimer *claimer)
 {
 	MemoryContext old = MemoryContextSwitchTo(claimer->cxt);
 
-	if (notice_pauses(claimer) || claimer->inserts != ready_inserts)
+	if (notice_pauses(claimer) || (claimer->inserts != ready_inserts && !comes_to_it(claimer)))
 	{
-		claimer->inserts = ready_inserts;
 		claimer->claims = 0;
 		if (claimer->board)
 			claim_board_restart(claimer);
@@ -221,6 +239,7 @@ notice_arrivals(Claimer *claimer)
 		else
 			claim_index_look_up(claimer);
 	}
+	claimer->inserts = ready_inserts;
 	MemoryContextSwitchTo(old);
 }
 

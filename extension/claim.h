@@ -24,6 +24,7 @@ typedef struct Candidate
 	int64 task_id;
 	ItemPointerData task_tid; /* where its row probably is */
 	ItemPointerData tid;      /* of the entry */
+	int64 line;               /* NO_LINE: it has no concurrency key */
 } Candidate;
 
 /* Where a lane's scan stands in this batch. */

@@ -36,6 +36,7 @@
 #include "fault.h"
 #include "intern.h"
 #include "json.h"
+#include "line.h"
 #include "memo.h"
 #include "notes.h"
 #include "ready.h"
@@ -59,15 +60,6 @@ static bool
 given(FunctionCallInfo fcinfo, int arg)
 {
 	return arg >= 0 && !PG_ARGISNULL(arg);
-}
-
-static void
-refuse(bool is_given, const char *option)
-{
-	if (is_given)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("option \"%s\" is not supported by this version of stent", option),
-						errhint("Leave it out.")));
 }
 
 static Timestamp
@@ -309,6 +301,8 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 							   task_position(task));
 		else if (task->state == TASK_SCHEDULED)
 			taken = due_take(store, options->bucket, task->due_at, task->id, DUE_READY);
+		else if (task->state == TASK_BLOCKED)
+			taken = line_take(store, task);
 	}
 	if (!taken)
 		ereport(ERROR,
@@ -465,6 +459,7 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	Options options;
 	OnDuplicate on_duplicate;
 	char *dedup_key;
+	char *concurrency_key;
 	char *idempotency_key;
 	Memo memo;
 	bool remember;
@@ -474,7 +469,6 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	Task task;
 	int64 id;
 
-	refuse(given(fcinfo, DISPATCH_CONCURRENCY_KEY), "concurrency_key");
 	if (PG_ARGISNULL(DISPATCH_ARGS))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("args must not be null"),
 						errhint("Leave args out, or give '{}'.")));
@@ -488,6 +482,7 @@ stent_dispatch(PG_FUNCTION_ARGS)
 		each_pair(context, "context", add_context, NULL, NO_ID);
 	dedup_key = key_option(fcinfo, DISPATCH_DEDUP_KEY, "dedup_key");
 	idempotency_key = key_option(fcinfo, DISPATCH_IDEMPOTENCY_KEY, "idempotency_key");
+	concurrency_key = key_option(fcinfo, DISPATCH_CONCURRENCY_KEY, "concurrency_key");
 
 	store = store_open("stent.dispatch()");
 	dispatch_read_options(fcinfo, store, &at, &options);
@@ -496,6 +491,7 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	STENT_FAULT("dispatch_begin");
 	dispatch_new_task(&options, &task);
 	task.dedup_key = dedup_key;
+	task.concurrency_key = concurrency_key;
 	id = task.id;
 	remember = memo_prepare(&memo, options.function, options.role, idempotency_key, args);
 	if (remember)
@@ -556,6 +552,7 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 		ExecStoreVirtualTuple(slots->live[i]);
 		ExecClearTuple(entry);
 		memset(entry->tts_isnull, false, READY_COLUMNS * sizeof(bool));
+		entry->tts_isnull[READY_LINE - 1] = true;
 		entry->tts_values[READY_BUCKET - 1] = Int64GetDatum(options->bucket);
 		entry->tts_values[READY_POSITION - 1] = Int64GetDatum(task_position(task));
 		entry->tts_values[READY_TASK_ID - 1] = Int64GetDatum(task->id);
@@ -569,6 +566,7 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 	STENT_FAULT("ready_between");
 	store_insert_many(store, ready, slots->ready, n);
 	ready_inserts++;
+	ready_inserted_position = POSITION_MIN; /* many: no claimer comes to them all by itself */
 	ready_announce(store, options->bucket, task_position(&tasks[0]), n);
 }
 

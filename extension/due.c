@@ -21,12 +21,13 @@
 #include "fault.h"
 #include "intern.h"
 #include "json.h"
+#include "line.h"
 #include "ready.h"
 #include "errors.h"
 #include "complete.h"
 
-void
-due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket)
+static void
+insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket, int64 line)
 {
 	Datum values[DUE_COLUMNS];
 	bool nulls[DUE_COLUMNS] = {0};
@@ -36,9 +37,25 @@ due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucke
 	values[DUE_TASK_ID - 1] = Int64GetDatum(task_id);
 	values[DUE_KIND - 1] = CharGetDatum(kind);
 	values[DUE_BUCKET - 1] = Int64GetDatum(bucket);
+	values[DUE_LINE - 1] = Int64GetDatum(line);
+	nulls[DUE_LINE - 1] = line == NO_LINE;
 	store_insert(store, store_table(store, STORE_DUE), values, nulls);
 	announce_due(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at,
 				 kind == DUE_READY);
+}
+
+void
+due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket)
+{
+	insert(store, due_at, task_id, kind, bucket, NO_LINE);
+}
+
+/* Have whoever claims next of the bucket's role look at a line. */
+void
+due_nudge(Store *store, int64 line, int64 bucket)
+{
+	insert(store, DUE_NUDGE_AT, store_next_id(), DUE_NUDGE, bucket, line);
+	announce_nudge(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket);
 }
 
 /* Take a known entry; false if it is gone or taken. */
@@ -151,6 +168,9 @@ due_scan_next(DueScan *scan, DueEntry *entry)
 	entry->task_id = DatumGetInt64(slot_getattr(slot, DUE_TASK_ID, &isnull));
 	entry->kind = DatumGetChar(slot_getattr(slot, DUE_KIND, &isnull));
 	entry->bucket = DatumGetInt64(slot_getattr(slot, DUE_BUCKET, &isnull));
+	entry->line = DatumGetInt64(slot_getattr(slot, DUE_LINE, &isnull));
+	if (isnull)
+		entry->line = NO_LINE;
 	entry->tid = slot->tts_tid;
 	ExecClearTuple(slot);
 	return true;
@@ -193,6 +213,8 @@ expire(Store *store, const DueEntry *entry)
 			task_position(task));
 	else if (task->state == TASK_SCHEDULED)
 		taken = due_take(store, entry->bucket, task->due_at, task->id, DUE_READY);
+	else if (task->state == TASK_BLOCKED)
+		taken = line_take(store, task);
 	if (!taken)
 		return false;
 	complete_past_deadline(store, task);
@@ -208,6 +230,8 @@ due_promote_one(Store *store, const DueEntry *entry)
 
 	if (entry->kind == DUE_DEADLINE)
 		return expire(store, entry);
+	if (entry->kind == DUE_NUDGE)
+		return line_nudged(store, entry);
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
 		return false;
 	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
@@ -229,11 +253,20 @@ due_promote(Store *store, int64 bucket, Timestamp now, int max)
 {
 	DueScan scan;
 	DueEntry entry;
+	int64 undecided = NO_LINE;
 	int done = 0;
 
 	due_scan_begin(&scan, store, bucket, now);
 	while (done < max && due_scan_next(&scan, &entry))
-		done += due_promote_one(store, &entry);
+	{
+		/* a line that somebody is deciding may have many nudges */
+		if (entry.kind == DUE_NUDGE && entry.line == undecided)
+			continue;
+		if (due_promote_one(store, &entry))
+			done++;
+		else if (entry.kind == DUE_NUDGE)
+			undecided = entry.line;
+	}
 	due_scan_end(&scan);
 	return done;
 }

@@ -13,6 +13,10 @@
 
 #define DUE_READY 'r'    /* the task becomes ready */
 #define DUE_DEADLINE 'd' /* the task reaches its deadline */
+#define DUE_NUDGE 'k'    /* somebody has to decide who is next in a line (line.c) */
+
+/* when nudges are due: at once, and before all else, whatever the clock shows */
+#define DUE_NUDGE_AT ((Timestamp) 0)
 
 /* A due entry that was looked at, not taken. */
 typedef struct DueEntry
@@ -21,6 +25,7 @@ typedef struct DueEntry
 	int64 task_id;
 	char kind;
 	int64 bucket;
+	int64 line; /* of a nudge */
 	ItemPointerData tid;
 } DueEntry;
 
@@ -33,6 +38,7 @@ typedef struct DueScan
 } DueScan;
 
 extern void due_insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket);
+extern void due_nudge(Store *store, int64 line, int64 bucket);
 extern bool due_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char kind);
 extern TM_Result due_try_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id,
 							  char kind, TransactionId *holder);

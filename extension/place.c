@@ -193,7 +193,14 @@ give_up(bool committed)
 	{
 		pg_memory_barrier();
 		for (int i = 0; i < n_held; i++)
-			any |= pg_atomic_exchange_u32(wanted(held[i].kind, held[i].what), 0) != 0;
+		{
+			if (pg_atomic_exchange_u32(wanted(held[i].kind, held[i].what), 0) == 0)
+				continue;
+			any = true;
+			/* a nudge waits, which is no work that an executor would look for */
+			if (held[i].kind == PLACE_DECISION)
+				me = InvalidOid;
+		}
 		if (any)
 			left_out = announce_places_free(me);
 		for (int i = 0; i < n_held && left_out; i++)

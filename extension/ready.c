@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "announce.h"
+#include "line.h"
 #include "ready.h"
 #include "registry.h"
 
@@ -34,6 +35,8 @@
 #define RANK_SHIFT 32
 
 uint64 ready_inserts = 0;
+int64 ready_inserted_bucket;
+int64 ready_inserted_position;
 uint64 ready_takes = 0;
 
 static int64
@@ -120,7 +123,8 @@ ready_announce_taken(Store *store, int64 bucket, int64 position)
 }
 
 void
-ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPointer task_tid)
+ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPointer task_tid,
+			 int64 line)
 {
 	Datum values[READY_COLUMNS];
 	bool nulls[READY_COLUMNS] = {0};
@@ -129,8 +133,12 @@ ready_insert(Store *store, int64 bucket, int64 position, int64 task_id, ItemPoin
 	values[READY_POSITION - 1] = Int64GetDatum(position);
 	values[READY_TASK_ID - 1] = Int64GetDatum(task_id);
 	values[READY_TASK_TID - 1] = PointerGetDatum(task_tid);
+	values[READY_LINE - 1] = Int64GetDatum(line);
+	nulls[READY_LINE - 1] = line == NO_LINE;
 	store_insert(store, store_table(store, STORE_READY), values, nulls);
 	ready_inserts++;
+	ready_inserted_bucket = bucket;
+	ready_inserted_position = position;
 	ready_announce(store, bucket, position, 1);
 }
 

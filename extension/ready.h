@@ -17,6 +17,10 @@
 /* rises with every entry this session inserts */
 extern uint64 ready_inserts;
 
+/* the last of them */
+extern int64 ready_inserted_bucket;
+extern int64 ready_inserted_position;
+
 /* rises with every entry taken by its key, outside the order of a claimer */
 extern uint64 ready_takes;
 
@@ -30,7 +34,7 @@ extern int32 ready_bucket_lane(int64 bucket);
 extern int ready_bucket_priority(int64 bucket);
 
 extern void ready_insert(Store *store, int64 bucket, int64 position, int64 task_id,
-						 ItemPointer task_tid);
+						 ItemPointer task_tid, int64 line);
 extern void ready_announce(Store *store, int64 bucket, int64 position, int n);
 extern void ready_announce_taken(Store *store, int64 bucket, int64 position);
 extern bool ready_take(Store *store, int64 bucket, int64 position);

@@ -40,6 +40,7 @@
 #include "intern.h"
 #include "json.h"
 #include "limit.h"
+#include "line.h"
 #include "place.h"
 #include "ready.h"
 #include "registry.h"
@@ -268,6 +269,25 @@ peek(Batch *batch, Candidate *candidate)
 	return false;
 }
 
+/*
+ * Whether the entry brings a task that may be run in this batch. Of a nudge, too, the
+ * bucket tells which; but if that takes long, and others of its key could run beside
+ * it, they would wait for this commit: that is for the scheduler, where there is one.
+ */
+static bool
+may_promote(Batch *batch, const DueEntry *entry)
+{
+	const Lane *lane;
+
+	if (entry->kind != DUE_NUDGE)
+		return entry->kind == DUE_READY;
+	if (!batch->claimer.board)
+		return true;
+	lane = lane_get(batch->store, ready_bucket_lane(entry->bucket));
+	return function_by_id(batch->store, lane->function_id)->max_per_key == 1 ||
+		   may_share(batch, lane->function_id);
+}
+
 /* The entry of the highest priority that may be served and was not tried, or NULL. */
 static DueEntry *
 best_due(Batch *batch, DueEntry *entries, int n)
@@ -281,12 +301,12 @@ best_due(Batch *batch, DueEntry *entries, int n)
 		{
 			DueEntry *entry = &entries[i];
 
-			if (entry->kind == DUE_READY && claim_may_serve(&batch->claimer, entry->bucket) &&
+			if (may_promote(batch, entry) && claim_may_serve(&batch->claimer, entry->bucket) &&
 				(best == NULL ||
 				 ready_bucket_priority(entry->bucket) > ready_bucket_priority(best->bucket)))
 				best = entry;
 		}
-	} while (best != NULL && !may_start(batch, best->bucket));
+	} while (best != NULL && best->kind != DUE_NUDGE && !may_start(batch, best->bucket));
 	return best;
 }
 
@@ -379,6 +399,30 @@ is_doomed(Batch *batch, const Candidate *candidate)
 		   shmem_tree_cancelled(task_execution_at(batch->store, candidate->task_id, &hint));
 }
 
+/* Whether this one, and deciding who is next, would take more locks than one transaction should. */
+static bool
+has_many_places(const Candidate *candidate)
+{
+	return place_count() + 2 > PLACES_MANY && !place_is_held(PLACE_LINE, candidate->line);
+}
+
+/* Whether a task of a line that was taken may run; else it is blocked again. */
+static bool
+may_run_in_line(Batch *batch, Candidate *candidate, bool fresh_place)
+{
+	Task *task;
+
+	if (line_allows(batch->store, candidate->line, candidate->bucket, candidate->position))
+		return true;
+	task = task_find_live_at(batch->store, candidate->task_id, &candidate->task_tid);
+	if (task == NULL || task->state != TASK_READY)
+		elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task", candidate->task_id);
+	line_demote(batch->store, task);
+	if (fresh_place)
+		place_give_back(PLACE_LINE, candidate->line);
+	return false;
+}
+
 /* Take and run one task; false when nothing (more) may be taken in this batch. */
 static bool
 run_next(Batch *batch)
@@ -395,6 +439,7 @@ run_next(Batch *batch)
 		bool crashed = has_crashed(batch, &candidate);
 		bool alone =
 			crashed || commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
+		bool fresh_place = false;
 
 		if (is_doomed(batch, &candidate))
 		{
@@ -402,7 +447,8 @@ run_next(Batch *batch)
 			claim_pass_over(&batch->claimer);
 			continue;
 		}
-		if (alone && batch->done > 0)
+		if ((alone || (candidate.line != NO_LINE && has_many_places(&candidate))) &&
+			batch->done > 0)
 		{
 			batch->more = true;
 			return false;
@@ -412,7 +458,21 @@ run_next(Batch *batch)
 			claim_pass_over(&batch->claimer);
 			continue;
 		}
+		if (candidate.line != NO_LINE &&
+			!line_place(batch->store, candidate.line, candidate.bucket, &fresh_place))
+		{
+			careful_leave();
+			claim_pass_over(&batch->claimer);
+			continue;
+		}
 		if (!claim_take(&batch->claimer, &candidate))
+		{
+			careful_leave();
+			if (fresh_place)
+				place_give_back(PLACE_LINE, candidate.line);
+			continue;
+		}
+		if (candidate.line != NO_LINE && !may_run_in_line(batch, &candidate, fresh_place))
 		{
 			careful_leave();
 			continue;

@@ -150,6 +150,7 @@ typedef struct CountLog
 	int64 bucket;
 	int32 ready;
 	int32 scheduled;
+	int32 blocked;
 } CountLog;
 
 typedef struct StentShared

@@ -19,6 +19,7 @@
 #include "guc.h"
 #include "intern.h"
 #include "launcher.h"
+#include "line.h"
 #include "notes.h"
 #include "pause.h"
 #include "place.h"
@@ -46,6 +47,7 @@ _PG_init(void)
 	run_init();
 	/* before announce's: who is told of what we committed finds our places free */
 	place_init();
+	line_init();
 	pause_init();
 	/* callbacks registered last are called first: totals are written before others look, */
 	tally_init();

@@ -37,9 +37,9 @@
 #include "store.h"
 
 static const char *const table_names[STORE_TABLES] = {
-	"task",    "ready", "due",         "payload", "function", "lane",         "retry_policy",
-	"attempt", "dedup", "dead_letter", "counter", "context",  "archive_kept", "tally",
-	"line",    "rate",  "pause",       "child",   "memo",     "signal",       "progress_entry",
+	"task",         "ready", "due",         "payload", "function", "lane",         "retry_policy",
+	"attempt",      "dedup", "dead_letter", "counter", "context",  "archive_kept", "tally",
+	"line",         "rate",  "pause",       "child",   "memo",     "signal",       "progress_entry",
 	"shared_value", NULL};
 
 static Oid table_oids[STORE_TABLES];
@@ -447,7 +447,7 @@ store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, 
 	TM_Result result;
 
 	fill_slot(table->in, values, nulls);
-	result = compat_tuple_update(table->rel, tid, table->in, &keys_changed);
+	result = compat_tuple_update(table->rel, tid, table->in, true, &keys_changed);
 	if (result == TM_Ok)
 	{
 		if (keys_changed)
@@ -473,6 +473,22 @@ store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool
 		elog(ERROR, "row of \"%s\" changed under its owner (%d)",
 			 RelationGetRelationName(table->rel), (int) result);
 	return at;
+}
+
+/* Replace the row at tid, which others may hold, without waiting. */
+TM_Result
+store_update_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
+{
+	bool keys_changed = false;
+	TM_Result result;
+
+	fill_slot(table->in, values, nulls);
+	result = compat_tuple_update(table->rel, tid, table->in, false, &keys_changed);
+	if (result == TM_Ok && keys_changed)
+		compat_insert_index_tuples(table->rri, table->in, store->estate);
+	ResetPerTupleExprContext(store->estate);
+	ExecClearTuple(table->in);
+	return result;
 }
 
 /*

@@ -121,6 +121,16 @@ enum ReadyColumn
 	READY_COLUMNS = READY_LINE
 };
 
+enum LineColumn
+{
+	LINE_LINE = 1,
+	LINE_POSITION,
+	LINE_TASK_ID,
+	LINE_BLOCKED,
+	LINE_BUCKET,
+	LINE_COLUMNS = LINE_BUCKET
+};
+
 enum DueColumn
 {
 	DUE_ROLE_KEY = 1,
@@ -128,7 +138,8 @@ enum DueColumn
 	DUE_TASK_ID,
 	DUE_KIND,
 	DUE_BUCKET,
-	DUE_COLUMNS = DUE_BUCKET
+	DUE_LINE,
+	DUE_COLUMNS = DUE_LINE
 };
 
 enum TallyColumn
@@ -185,6 +196,8 @@ extern ItemPointerData store_update(Store *store, StoreRel *table, ItemPointer t
 									bool *nulls);
 extern TM_Result store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
 								  bool *nulls);
+extern TM_Result store_update_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
+									 bool *nulls);
 extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
 extern TM_Result store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder);
 extern void store_delete_found(StoreRel *table);

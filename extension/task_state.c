@@ -3,7 +3,7 @@
  *	  The states of a task: every legal move, and the one function that makes it.
  *
  * A state has a place: scheduled tasks have a due entry, ready tasks a ready
- * entry, finished tasks a row in the archive or the dead letters. The entry is
+ * entry, blocked tasks a row in their line, finished tasks a row in the archive or the dead letters. The entry is
  * the task's lock; a caller has taken (deleted) it before it moves the task out
  * of that state. Entering a state writes its place. Nothing is written for
  * running: it lasts no longer than the transaction that took the entry, unless a
@@ -23,6 +23,7 @@
 #include "due.h"
 #include "fault.h"
 #include "intern.h"
+#include "line.h"
 #include "ready.h"
 #include "tally.h"
 #include "task.h"
@@ -35,12 +36,20 @@ static const struct
 } moves[] = {
 	{TASK_NEW, TASK_SCHEDULED, "dispatch with a delay"},
 	{TASK_NEW, TASK_READY, "dispatch"},
+	{TASK_NEW, TASK_BLOCKED, "dispatch behind others of its key"},
 	{TASK_SCHEDULED, TASK_SCHEDULED, "dispatch that replaces, reschedule"},
 	{TASK_SCHEDULED, TASK_READY, "promotion, dispatch that replaces, reschedule"},
+	{TASK_SCHEDULED, TASK_BLOCKED, "the same, behind others of its key"},
 	{TASK_SCHEDULED, TASK_TIMED_OUT, "deadline"},
 	{TASK_READY, TASK_SCHEDULED, "dispatch that replaces, reschedule"},
+	{TASK_BLOCKED, TASK_READY, "its turn"},
+	{TASK_BLOCKED, TASK_BLOCKED, "dispatch that replaces, reschedule"},
+	{TASK_BLOCKED, TASK_SCHEDULED, "dispatch that replaces, reschedule"},
+	{TASK_BLOCKED, TASK_TIMED_OUT, "deadline"},
+	{TASK_BLOCKED, TASK_CANCELLED, "cancel, deadline of a child"},
 	{TASK_READY, TASK_READY, "dispatch that replaces"},
 	{TASK_READY, TASK_RUNNING, "claim"},
+	{TASK_READY, TASK_BLOCKED, "claim that finds an older one of its key"},
 	{TASK_READY, TASK_TIMED_OUT, "deadline"},
 	{TASK_RUNNING, TASK_COMPLETED, "success"},
 	{TASK_RUNNING, TASK_FAILED, "final failure"},
@@ -51,6 +60,7 @@ static const struct
 	{TASK_READY, TASK_CANCELLED, "cancel, deadline of a child"},
 	{TASK_RUNNING, TASK_CANCELLED, "deadline of a child"},
 	{TASK_FAILED, TASK_READY, "replay"},
+	{TASK_FAILED, TASK_BLOCKED, "replay behind others of its key"},
 };
 
 static const struct
@@ -141,7 +151,7 @@ release_dedup_key(Store *store, const Task *task, const char *role)
 
 /* Leave the live table: the row, and what only a live task has. */
 static void
-erase_live(Store *store, const Task *task)
+erase_live(Store *store, const Task *task, TaskState from)
 {
 	ItemPointerData tid = task->tid;
 	TM_Result result = store_delete(store_table(store, STORE_TASK), &tid, true);
@@ -157,6 +167,8 @@ erase_live(Store *store, const Task *task)
 		release_dedup_key(store, task, lane_get(store, task->lane_id)->role);
 	if (task->parent_id != NO_ID)
 		child_delete(store, task);
+	if (task->concurrency_key != NULL)
+		line_leave(store, task, from);
 }
 
 /* Count it. Only handlers that came to their own end tell how long they take. */
@@ -186,9 +198,9 @@ tally(const Task *task)
 }
 
 static void
-finish(Store *store, Task *task)
+finish(Store *store, Task *task, TaskState from)
 {
-	erase_live(store, task);
+	erase_live(store, task, from);
 	tally(task);
 	announce_finished(task->id);
 	STENT_FAULT("complete_after_delete");
@@ -211,6 +223,8 @@ task_move(Store *store, Task *task, TaskState to)
 	int64 bucket;
 	bool exists = from != TASK_NEW && !task_is_terminal(from);
 
+	if (task->concurrency_key != NULL)
+		to = line_destination(store, task, to);
 	check_move(task, to);
 	task->state = to;
 	switch (to)
@@ -223,14 +237,24 @@ task_move(Store *store, Task *task, TaskState to)
 				/* given back: same age, the stored row never said otherwise */
 				if (task->changed)
 					write_live(store, task, exists);
-				ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
+				ready_insert(store, bucket, task_position(task), task->id, entry_hint(task),
+							 line_of_task(task));
 				break;
 			}
-			if (from != TASK_NEW)
+			/* in a line it has, and keeps, its place */
+			if (from != TASK_NEW && task->concurrency_key == NULL)
 				task->position = store_next_id();
 			write_live(store, task, exists);
 			STENT_FAULT("ready_between");
-			ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
+			ready_insert(store, bucket, task_position(task), task->id, entry_hint(task),
+						 line_of_task(task));
+			break;
+		case TASK_BLOCKED:
+			write_live(store, task, exists);
+			STENT_FAULT("blocked_after_task");
+			announce_blocked(
+				lane_role(lane_get(store, task->lane_id)),
+				ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));
 			break;
 		case TASK_SCHEDULED:
 			bucket =
@@ -245,10 +269,9 @@ task_move(Store *store, Task *task, TaskState to)
 		case TASK_FAILED:
 		case TASK_TIMED_OUT:
 		case TASK_CANCELLED:
-			finish(store, task);
+			finish(store, task, from);
 			break;
 		case TASK_NEW:
-		case TASK_BLOCKED:
 		case TASK_WAITING:
 			elog(ERROR, "state %s has no place yet", task_state_name(to));
 	}
@@ -271,12 +294,19 @@ task_change_lane(Store *store, Task *task, int32 lane_id, int priority)
 
 	task->lane_id = lane_id;
 	task->priority = priority;
+	if (task->state == TASK_BLOCKED)
+	{
+		/* back into its line, where it was; it may be its turn */
+		task_move(store, task, TASK_READY);
+		return;
+	}
 	write_live(store, task, true);
 	STENT_FAULT("change_lane_between");
 	switch (task->state)
 	{
 		case TASK_READY:
-			ready_insert(store, bucket, task_position(task), task->id, entry_hint(task));
+			ready_insert(store, bucket, task_position(task), task->id, entry_hint(task),
+						 line_of_task(task));
 			break;
 		case TASK_SCHEDULED:
 			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
@@ -302,6 +332,8 @@ task_try_take(Store *store, const Task *task, TransactionId *holder)
 		result = ready_try_take(store, bucket, task_position(task), holder);
 	else if (task->state == TASK_SCHEDULED)
 		result = due_try_take(store, bucket, task->due_at, task->id, DUE_READY, holder);
+	else if (task->state == TASK_BLOCKED)
+		result = line_try_take(store, task, holder);
 	if (result == TM_Invisible)
 		elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
 			 task_state_name(task->state));

@@ -28,8 +28,9 @@
 #include "store.h"
 #include "upkeep.h"
 
-#define VACUUM_COMMAND \
-	"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF) stent.ready, stent.task, stent.due"
+#define VACUUM_COMMAND                                                                          \
+	"VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF) stent.ready, stent.task, stent.due, " \
+	"stent.line"
 
 /* how often to ask whether the horizon has passed */
 #define FIRST_DELAY_S 1

@@ -115,14 +115,16 @@ CREATE TABLE stent.ready (
 );
 COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lane and age';
 
--- What happens at a time. kind: r becomes ready, d reaches its deadline. role_key
--- is the role part of the bucket: a role's entries never stand before another's.
+-- What happens at a time. kind: r becomes ready, d reaches its deadline, k somebody
+-- has to look at a line (then task_id is just a number). role_key is the role part of
+-- the bucket: a role's entries never stand before another's.
 CREATE TABLE stent.due (
     role_key integer NOT NULL,
     due_at timestamp NOT NULL,
     task_id bigint NOT NULL,
     kind "char" NOT NULL,
     bucket bigint NOT NULL,
+    line bigint,
     CONSTRAINT due_pkey PRIMARY KEY (role_key, due_at, task_id, kind)
 );
 COMMENT ON TABLE stent.due IS 'private: delays, retries and deadlines by time';
@@ -130,12 +132,13 @@ COMMENT ON TABLE stent.due IS 'private: delays, retries and deadlines by time';
 -- Tasks with a concurrency key, from the moment they could run until they end, by
 -- age. line is a hash of function and key; keys that share one share their turns.
 -- blocked: too many of the line are older; then this row is the task's lock, as the
--- ready entry is for the others. extension/line.c.
+-- ready entry is for the others. bucket is that of a blocked task. extension/line.c.
 CREATE TABLE stent.line (
     line bigint NOT NULL,
     position bigint NOT NULL,
     task_id bigint NOT NULL,
     blocked boolean NOT NULL,
+    bucket bigint NOT NULL,
     CONSTRAINT line_pkey PRIMARY KEY (line, position)
 );
 COMMENT ON TABLE stent.line IS 'private: tasks with a concurrency key, by age';

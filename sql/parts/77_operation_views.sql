@@ -9,7 +9,7 @@ LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
 COMMENT ON FUNCTION stent._running_now() IS 'private: tasks whose handlers run now, from shared memory';
 
 CREATE FUNCTION stent._board(
-    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean)
+    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT blocked bigint, OUT exact boolean)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_board';
 COMMENT ON FUNCTION stent._board() IS
@@ -49,7 +49,7 @@ COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session th
 COMMENT ON COLUMN stent.running.step IS 'the latest that its handler told with stent.progress(), cut at 63 bytes';
 
 CREATE VIEW stent._lanes WITH (security_barrier) AS
-WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.exact FROM stent._board() b)
+WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.blocked, b.exact FROM stent._board() b)
 SELECT l.id,
        f.name AS function,
        l.role,
@@ -57,6 +57,7 @@ SELECT l.id,
        f.registered,
        greatest(COALESCE(b.ready, 0) - COALESCE(r.running, 0), 0) AS ready,
        COALESCE(b.scheduled, 0) AS scheduled,
+       COALESCE(b.blocked, 0) AS blocked,
        COALESCE(r.running, 0) AS running,
        COALESCE(t.completed, 0) AS completed,
        COALESCE(t.failed, 0) AS failed,
@@ -69,7 +70,7 @@ SELECT l.id,
        COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact
 FROM stent.lane l
 JOIN stent.function f ON f.id = l.function_id
-LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, bool_and(b.exact) AS exact
+LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, sum(b.blocked) AS blocked, bool_and(b.exact) AS exact
            FROM board b GROUP BY b.lane_id) b ON b.lane_id = l.id
 LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running_now() r GROUP BY r.lane_id) r ON r.lane_id = l.id
 LEFT JOIN (SELECT t.lane_id, sum(t.completed) AS completed, sum(t.failed) AS failed, sum(t.timed_out) AS timed_out,
@@ -83,6 +84,7 @@ CREATE VIEW stent.queues WITH (security_barrier) AS
 SELECT l.queue,
        sum(l.ready)::bigint AS ready,
        sum(l.scheduled)::bigint AS scheduled,
+       sum(l.blocked)::bigint AS blocked,
        sum(l.running)::bigint AS running,
        sum(l.dead)::bigint AS dead,
        min(o.ready_at) AS oldest_ready_at,
@@ -94,12 +96,13 @@ FROM stent._lanes l
 LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o
        ON o.lane_id = l.id
 GROUP BY l.queue
-HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.running + l.dead) > 0;
+HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.blocked + l.running + l.dead) > 0;
 COMMENT ON VIEW stent.queues IS
   'what waits and runs in each queue; counts of what is committed, exact unless the column says otherwise';
+COMMENT ON COLUMN stent.queues.blocked IS 'behind older tasks of their concurrency key';
 COMMENT ON COLUMN stent.queues.dead IS 'dead letters';
 COMMENT ON COLUMN stent.queues.oldest_ready_at IS 'since when the oldest task that nobody has taken is ready';
-COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready and scheduled ones';
+COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready, scheduled and blocked ones';
 COMMENT ON COLUMN stent.queues.paused IS 'no task of the queue is started; single functions in it may be paused besides';
 
 CREATE VIEW stent.stats WITH (security_barrier) AS
@@ -108,6 +111,7 @@ SELECT l.function,
        l.queue,
        sum(l.ready)::bigint AS ready,
        sum(l.scheduled)::bigint AS scheduled,
+       sum(l.blocked)::bigint AS blocked,
        sum(l.running)::bigint AS running,
        sum(l.completed)::bigint AS completed,
        sum(l.failed)::bigint AS failed,
@@ -121,7 +125,7 @@ SELECT l.function,
 FROM stent._lanes l
 GROUP BY l.function, l.role, l.queue
 HAVING bool_or(l.registered)
-    OR sum(l.ready + l.scheduled + l.running + l.completed + l.failed + l.timed_out + l.cancelled + l.retried) > 0;
+    OR sum(l.ready + l.scheduled + l.blocked + l.running + l.completed + l.failed + l.timed_out + l.cancelled + l.retried) > 0;
 COMMENT ON VIEW stent.stats IS
   'how the tasks of each function went since the extension was installed; totals count events, so a task that was replayed and failed again failed twice';
 COMMENT ON COLUMN stent.stats.retried IS 'attempts that failed and were followed by another';

@@ -105,6 +105,44 @@ END
 $$;
 COMMENT ON FUNCTION stent._role_not_served(text) IS 'private: why nobody runs tasks of a role; NULL if somebody does, or is about to';
 
+CREATE FUNCTION stent._line(function_id integer, concurrency_key text) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'stent_line';
+COMMENT ON FUNCTION stent._line(integer, text) IS 'private: the line of a concurrency key';
+
+-- Why a blocked task is so: the first of those before it, which has to end.
+CREATE FUNCTION stent._why_blocked(id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    me record;
+    first record;
+    running_pid integer;
+    older bigint;
+BEGIN
+    SELECT stent._line(t.function_id, t.concurrency_key) AS line, COALESCE(t.position, t.id) AS position,
+           t.concurrency_key, f.max_per_key INTO me
+    FROM stent.task t JOIN stent.function f ON f.id = t.function_id WHERE t.id = _why_blocked.id;
+    SELECT count(*) INTO older FROM (SELECT FROM stent.line l WHERE l.line = me.line AND l.position < me.position LIMIT 10001) o;
+    SELECT t.id, t.state, t.due_at, w.role, r.pid INTO first
+    FROM (SELECT l.task_id, l.position FROM stent.line l WHERE l.line = me.line AND l.position < me.position ORDER BY l.position LIMIT 1) o
+    JOIN stent.task t ON t.id = o.task_id
+    JOIN stent.lane w ON w.id = t.lane_id
+    LEFT JOIN stent._running() r ON r.task_id = t.id;
+    IF older < me.max_per_key OR first.id IS NULL THEN
+        RETURN format('It is blocked, but it is its turn by concurrency key "%s": it becomes ready at any moment.', me.concurrency_key);
+    END IF;
+    RETURN format('It is blocked: %s of concurrency key "%s" stand%s before it%s; %s.',
+                  CASE older WHEN 1 THEN '1 older task' WHEN 10001 THEN 'over 10000 older tasks' ELSE older || ' older tasks' END,
+                  me.concurrency_key, CASE older WHEN 1 THEN 's' ELSE '' END,
+                  CASE me.max_per_key WHEN 1 THEN '' ELSE format(', and %s of them may run at a time', me.max_per_key) END,
+                  format('task %s, the first, ', first.id) ||
+                  CASE WHEN first.pid IS NOT NULL THEN format('is running by pid %s', first.pid)
+                       WHEN first.state = 's' THEN format('waits for its retry at %s UTC', date_trunc('second', first.due_at))
+                       WHEN first.state = 'b' THEN 'becomes ready at any moment'
+                       ELSE 'is ready' || COALESCE(', but ' || stent._role_not_served(first.role), '') END);
+END
+$$;
+COMMENT ON FUNCTION stent._why_blocked(bigint) IS 'private: which tasks of its concurrency key a blocked task waits for';
+
 CREATE FUNCTION stent._why(id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
@@ -157,6 +195,8 @@ BEGIN
                           rtrim(t.error ->> 'message', '.'));
         END IF;
         RETURN format('It is scheduled: due at %s UTC, as dispatched.', date_trunc('second', t.due_at));
+    ELSIF t.state = 'blocked' THEN
+        RETURN stent._why_blocked(id);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
         RETURN format('It is %s.', t.state);
     END IF;

@@ -99,6 +99,7 @@ my $broken = q{
 	UNION ALL SELECT 'left in child', task_id FROM stent.child
 	UNION ALL SELECT 'children', e.id FROM e WHERE name = 'spawner' AND (SELECT count(*) FROM stent.tasks c WHERE c.parent_id = e.id)
 		<> CASE state WHEN 'completed' THEN 3 ELSE 0 END
+	UNION ALL SELECT 'left in line', task_id FROM stent.line
 	UNION ALL SELECT 'payload', COALESCE(p.id, ref) FROM stent.payload p FULL JOIN r ON r.ref = p.id
 		WHERE p.id IS NULL OR owners IS DISTINCT FROM 1};
 
@@ -140,7 +141,16 @@ my %scenarios = (
 	cancel_tree => ["SELECT stent.dispatch('spawner', max_duration => '1d')", 'SELECT stent.cancel(ID)', 0, 'SELECT stent.run(1)'],
 	reschedule => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", "SELECT stent.reschedule(ID, 'other', 7, tags => '{t}')"],
 	reschedule_later => ["SELECT stent.dispatch('ok', max_duration => '1d')", "SELECT stent.reschedule(ID, delay => '10s')"],
-	reschedule_sooner => ["SELECT stent.dispatch('ok', delay => '20s', max_duration => '1d')", "SELECT stent.reschedule(ID, delay => '0')"],);
+	reschedule_sooner => ["SELECT stent.dispatch('ok', delay => '20s', max_duration => '1d')", "SELECT stent.reschedule(ID, delay => '0')"],
+	key_dispatch => ['', "SELECT stent.dispatch('ok', concurrency_key => 'k', $mark)", 1],
+	key_dispatch_behind => ["SELECT stent.dispatch('ok', concurrency_key => 'k')", "SELECT stent.dispatch('ok', concurrency_key => 'k', $mark)", 1],
+	key_run => ["SELECT stent.dispatch('ok', concurrency_key => 'k') FROM generate_series(1, 3)", 'SELECT stent.run()', 0, 'SELECT stent.run(1)'],
+	key_nudge => ["SELECT stent.dispatch('ok', concurrency_key => 'k') FROM generate_series(1, 3)", 'SELECT stent.run()', 0,
+		"SELECT stent.cancel(min(id)) FROM stent.task"],
+	key_retry => ["SELECT stent.dispatch('flaky', concurrency_key => 'k') FROM generate_series(1, 2)", 'SELECT stent.run()'],
+	key_cancel => ["SELECT stent.dispatch('ok', concurrency_key => 'k') FROM generate_series(1, 2)", 'SELECT count(stent.cancel(id)) FROM (SELECT id FROM stent.task ORDER BY id DESC LIMIT 1) t'],
+	key_replace => ["SELECT stent.dispatch('ok', concurrency_key => 'k', dedup_key => d) FROM unnest('{a,b}'::text[]) d",
+		"SELECT stent.dispatch('ok', concurrency_key => 'k', dedup_key => 'b', delay => '10s', on_duplicate => 'replace')", 0],);
 
 my (@acked, %passed);
 my $days = 0;
