@@ -410,14 +410,14 @@ find_blocked(Store *store, int64 line, LineRow *row)
 
 /*
  * The line has become shorter: see to it that those who may now run do, or are looked
- * for; the bucket is that of the task that has left. Who did not run it (a user who
- * cancels it, most of all) may stay open for long: the lock is not for that.
+ * for; the bucket is that of the task that has left. A user who cancels may stay open
+ * for long: the lock is not for that.
  */
 static void
-hand_over(Store *store, int64 line, int64 bucket, bool ran)
+hand_over(Store *store, int64 line, int64 bucket, bool may_lock)
 {
 	bool fresh;
-	bool mine = ran && take_decision(store, line, bucket, &fresh);
+	bool mine = may_lock && take_decision(store, line, bucket, &fresh);
 
 	push_fresh_snapshot();
 	if (!mine || !decide(store, line, max_per_key(store, bucket)))
@@ -450,7 +450,8 @@ line_leave(Store *store, const Task *task, TaskState from)
 	PopActiveSnapshot();
 	STENT_FAULT("line_after_leave");
 	if (found || from == TASK_BLOCKED)
-		hand_over(store, line, bucket_of(store, task), from == TASK_RUNNING);
+		hand_over(store, line, bucket_of(store, task),
+				  from == TASK_RUNNING || task->state == TASK_TIMED_OUT);
 }
 
 /*

@@ -145,6 +145,16 @@ SELECT * FROM keys_live();
 SELECT keys_seen();
 SELECT stent.cancel(:p1);
 
+-- reschedule: to another lane in the same turn; a delay gives the turn up
+SELECT keys_add('v1', 'v') AS v1, keys_add('v2', 'v') AS v2, keys_add('v3', 'v') AS v3 \gset
+SELECT stent.reschedule(:v2, queue => 'keys_q', priority => 7);
+SELECT queue, ready, blocked FROM stent.queues WHERE queue LIKE 'keys%' ORDER BY queue;
+SELECT stent.reschedule(:v3, delay => '1h'), stent.reschedule(:v1, delay => '2h');
+SELECT * FROM keys_live();
+SELECT stent.reschedule(:v3, delay => '0');
+SELECT keys_seen();
+SELECT stent.cancel(:v1);
+
 -- what a savepoint undoes stands before nobody
 BEGIN;
 SAVEPOINT s;
