@@ -313,7 +313,9 @@ stent_board(PG_FUNCTION_ARGS)
 	{
 		count_ready(&counter);
 		count_due(&counter);
-		count_blocked(&counter);
+		/* a database of an older version has none, and does not ask */
+		if (store_has_relation("line"))
+			count_blocked(&counter);
 	}
 	hash_seq_init(&status, counter.counts);
 	while ((count = hash_seq_search(&status)) != NULL)
@@ -327,15 +329,15 @@ stent_board(PG_FUNCTION_ARGS)
 		values[2] = Int32GetDatum(ready_bucket_priority(count->bucket));
 		values[3] = Int64GetDatum(count->ready);
 		values[4] = Int64GetDatum(count->scheduled);
-		values[5] = Int64GetDatum(count->blocked);
-		values[6] = BoolGetDatum(count->exact);
+		values[5] = BoolGetDatum(count->exact);
+		values[6] = Int64GetDatum(count->blocked);
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	if (counter.cut)
 	{
 		memset(nulls, true, sizeof(nulls));
-		nulls[6] = false;
-		values[6] = BoolGetDatum(false);
+		nulls[5] = false;
+		values[5] = BoolGetDatum(false);
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	store_close(counter.store);

@@ -145,7 +145,7 @@ read_ahead(Claimer *claimer, LaneCursor *lane)
 		candidate->task_tid =
 			*(ItemPointer) DatumGetPointer(slot_getattr(table->out, READY_TASK_TID, &isnull));
 		candidate->tid = table->out->tts_tid;
-		candidate->line = DatumGetInt64(slot_getattr(table->out, READY_LINE, &isnull));
+		candidate->line = DatumGetInt64(store_column(table->out, READY_LINE, &isnull));
 		if (isnull)
 			candidate->line = NO_LINE;
 		lane->position = candidate->position;

@@ -168,7 +168,7 @@ due_scan_next(DueScan *scan, DueEntry *entry)
 	entry->task_id = DatumGetInt64(slot_getattr(slot, DUE_TASK_ID, &isnull));
 	entry->kind = DatumGetChar(slot_getattr(slot, DUE_KIND, &isnull));
 	entry->bucket = DatumGetInt64(slot_getattr(slot, DUE_BUCKET, &isnull));
-	entry->line = DatumGetInt64(slot_getattr(slot, DUE_LINE, &isnull));
+	entry->line = DatumGetInt64(store_column(slot, DUE_LINE, &isnull));
 	if (isnull)
 		entry->line = NO_LINE;
 	entry->tid = slot->tts_tid;

@@ -12,6 +12,7 @@ ALTER TABLE stent.function
     ADD COLUMN idempotent boolean NOT NULL DEFAULT false;
 ALTER TABLE stent.task ADD COLUMN concurrency_key text;
 ALTER TABLE stent.ready ADD COLUMN line bigint;
+ALTER TABLE stent.due ADD COLUMN line bigint;
 ALTER TABLE stent.archive ADD COLUMN concurrency_key text;
 ALTER TABLE stent.archive_kept ADD COLUMN concurrency_key text;
 ALTER TABLE stent.dead_letter ADD COLUMN concurrency_key text;
@@ -21,12 +22,13 @@ DROP FUNCTION stent.register(text, regprocedure, text, integer, text[], integer,
 -- Tasks with a concurrency key, from the moment they could run until they end, by
 -- age. line is a hash of function and key; keys that share one share their turns.
 -- blocked: too many of the line are older; then this row is the task's lock, as the
--- ready entry is for the others. extension/line.c.
+-- ready entry is for the others. bucket is that of a blocked task. extension/line.c.
 CREATE TABLE stent.line (
     line bigint NOT NULL,
     position bigint NOT NULL,
     task_id bigint NOT NULL,
     blocked boolean NOT NULL,
+    bucket bigint NOT NULL,
     CONSTRAINT line_pkey PRIMARY KEY (line, position)
 );
 
@@ -169,7 +171,7 @@ COMMENT ON FUNCTION stent.register(text, regprocedure, text, integer, text[], in
   'registers a function, or replaces it: tasks dispatched before keep their queue, priority, tags, retry policy and timeout and run the new handler under the new limits. handler: f(), f(jsonb) or one with named parameters; NULL means run by external workers. Names have 1 to 200 bytes, priority is -100 to 100. max_concurrent: at most so many run at the same time, in all sessions. rate_limit: at most so many start in rate_interval (default 1 s), and rate_burst (default rate_limit) at once after a pause. max_per_key: at most so many of one concurrency_key run at the same time. idempotent: a call with the same arguments is made once and its task remembered for retention; cached: the same for cache_ttl after it completed; another version is another call. 42883, 42P13 or 0A000 for a handler that cannot serve, 22023 for a limit that is not positive';
 
 COMMENT ON FUNCTION stent.dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb) IS
-  'starts an execution of a registered function in the caller''s transaction and returns its id. Options left NULL come from the registration. dedup_key: a live task with the same (role, function, key) decides by on_duplicate: join (returns its id), replace (its args and due time, if not started: ST008), error (23505). A call with an idempotency_key (1 to 1000 bytes, else 22023), or of an idempotent or cached function, that a task of the same role is making or has made returns that task''s id and ignores all other options; a failed, cancelled, timed out or forgotten task does not serve. Above READ COMMITTED, two of them at once: 40001';
+  'starts an execution of a registered function in the caller''s transaction and returns its id. Options left NULL come from the registration. dedup_key: a live task with the same (role, function, key) decides by on_duplicate: join (returns its id), replace (its args and due time, if not started: ST008), error (23505). A call with an idempotency_key (1 to 1000 bytes, else 22023), or of an idempotent or cached function, that a task of the same role is making or has made returns that task''s id and ignores all other options; a failed, cancelled, timed out or forgotten task does not serve. Above READ COMMITTED, two of them at once: 40001. concurrency_key (1 to 1000 bytes, else 22023): of the tasks of a function and key no more than its max_per_key run at a time, in age order; the others are blocked';
 
 COMMENT ON FUNCTION stent.dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb) IS
   'starts one execution per array element and returns the ids in order; all or none. A NULL element is 22004 and names its 0-based index. Elements of an idempotent or cached function that a task is making or has made give that task''s id';
@@ -470,6 +472,14 @@ LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
 
 COMMENT ON FUNCTION stent._running_now() IS 'private: tasks whose handlers run now, from shared memory';
 
+CREATE FUNCTION stent._board_now(
+    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean, OUT blocked bigint)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_board';
+
+COMMENT ON FUNCTION stent._board_now() IS
+  'private: how many tasks wait, by lane and priority; a row without lane: there may be more';
+
 CREATE OR REPLACE VIEW stent.running WITH (security_barrier) AS
 SELECT r.task_id AS id,
        r.execution_id,
@@ -496,7 +506,7 @@ WHERE l.role = current_user OR (SELECT stent._is_admin());
 COMMENT ON COLUMN stent.running.step IS 'the latest that its handler told with stent.progress(), cut at 63 bytes';
 
 CREATE OR REPLACE VIEW stent._lanes WITH (security_barrier) AS
-WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.exact FROM stent._board() b)
+WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.blocked, b.exact FROM stent._board_now() b)
 SELECT l.id,
        f.name AS function,
        l.role,
@@ -513,10 +523,11 @@ SELECT l.id,
        COALESCE(t.dead, 0) AS dead,
        COALESCE(t.run_us, 0) AS run_us,
        t.last_at,
-       COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact
+       COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact,
+       COALESCE(b.blocked, 0) AS blocked
 FROM stent.lane l
 JOIN stent.function f ON f.id = l.function_id
-LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, bool_and(b.exact) AS exact
+LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, sum(b.blocked) AS blocked, bool_and(b.exact) AS exact
            FROM board b GROUP BY b.lane_id) b ON b.lane_id = l.id
 LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running_now() r GROUP BY r.lane_id) r ON r.lane_id = l.id
 LEFT JOIN (SELECT t.lane_id, sum(t.completed) AS completed, sum(t.failed) AS failed, sum(t.timed_out) AS timed_out,
@@ -535,14 +546,41 @@ SELECT l.queue,
        CASE WHEN min(o.ready_at) IS NOT NULL
             THEN greatest(stent.now() - min(o.ready_at), interval '0') END AS oldest_age,
        bool_and(l.exact) AS exact,
-       EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', l.queue) AND h.function_id = 0) AS paused
+       EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', l.queue) AND h.function_id = 0) AS paused,
+       sum(l.blocked)::bigint AS blocked
 FROM stent._lanes l
 LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o
        ON o.lane_id = l.id
 GROUP BY l.queue
-HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.running + l.dead) > 0;
+HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.blocked + l.running + l.dead) > 0;
+
+COMMENT ON COLUMN stent.queues.blocked IS 'behind older tasks of their concurrency key';
+
+COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready, scheduled and blocked ones';
 
 COMMENT ON COLUMN stent.queues.paused IS 'no task of the queue is started; single functions in it may be paused besides';
+
+CREATE OR REPLACE VIEW stent.stats WITH (security_barrier) AS
+SELECT l.function,
+       l.role,
+       l.queue,
+       sum(l.ready)::bigint AS ready,
+       sum(l.scheduled)::bigint AS scheduled,
+       sum(l.running)::bigint AS running,
+       sum(l.completed)::bigint AS completed,
+       sum(l.failed)::bigint AS failed,
+       sum(l.timed_out)::bigint AS timed_out,
+       sum(l.cancelled)::bigint AS cancelled,
+       sum(l.retried)::bigint AS retried,
+       (sum(l.run_us) / NULLIF(sum(l.completed + l.failed + l.retried), 0))::float8
+           * interval '1 microsecond' AS mean_run_time,
+       max(l.last_at) AS last_at,
+       bool_and(l.exact) AS exact,
+       sum(l.blocked)::bigint AS blocked
+FROM stent._lanes l
+GROUP BY l.function, l.role, l.queue
+HAVING bool_or(l.registered)
+    OR sum(l.ready + l.scheduled + l.blocked + l.running + l.completed + l.failed + l.timed_out + l.cancelled + l.retried) > 0;
 
 COMMENT ON FUNCTION stent.state_of(bigint) IS
   'one task as jsonb: state, times (UTC), attempts and their errors, result, error, counters, context, signals, how many children of it and tasks of its whole execution live; P0002 for an unknown id';
@@ -726,6 +764,46 @@ $$;
 
 COMMENT ON FUNCTION stent._limit_reached(integer) IS 'private: which limit keeps tasks of the function from starting; NULL: none';
 
+CREATE FUNCTION stent._line(function_id integer, concurrency_key text) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'stent_line';
+
+COMMENT ON FUNCTION stent._line(integer, text) IS 'private: the line of a concurrency key';
+
+-- Why a blocked task is so: the first of those before it, which has to end.
+CREATE FUNCTION stent._why_blocked(id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    me record;
+    first record;
+    running_pid integer;
+    older bigint;
+BEGIN
+    SELECT stent._line(t.function_id, t.concurrency_key) AS line, COALESCE(t.position, t.id) AS position,
+           t.concurrency_key, f.max_per_key INTO me
+    FROM stent.task t JOIN stent.function f ON f.id = t.function_id WHERE t.id = _why_blocked.id;
+    SELECT count(*) INTO older FROM (SELECT FROM stent.line l WHERE l.line = me.line AND l.position < me.position LIMIT 10001) o;
+    SELECT t.id, t.state, t.due_at, w.role, r.pid INTO first
+    FROM (SELECT l.task_id, l.position FROM stent.line l WHERE l.line = me.line AND l.position < me.position ORDER BY l.position LIMIT 1) o
+    JOIN stent.task t ON t.id = o.task_id
+    JOIN stent.lane w ON w.id = t.lane_id
+    LEFT JOIN stent._running_now() r ON r.task_id = t.id;
+    IF older < me.max_per_key OR first.id IS NULL THEN
+        RETURN format('It is blocked, but it is its turn by concurrency key "%s": it becomes ready at any moment.', me.concurrency_key);
+    END IF;
+    RETURN format('It is blocked: %s of concurrency key "%s" stand%s before it%s; %s.',
+                  CASE older WHEN 1 THEN '1 older task' WHEN 10001 THEN 'over 10000 older tasks' ELSE older || ' older tasks' END,
+                  me.concurrency_key, CASE older WHEN 1 THEN 's' ELSE '' END,
+                  CASE me.max_per_key WHEN 1 THEN '' ELSE format(', and %s of them may run at a time', me.max_per_key) END,
+                  format('task %s, the first, ', first.id) ||
+                  CASE WHEN first.pid IS NOT NULL THEN format('is running by pid %s', first.pid)
+                       WHEN first.state = 's' THEN format('waits for its retry at %s UTC', date_trunc('second', first.due_at))
+                       WHEN first.state = 'b' THEN 'becomes ready at any moment'
+                       ELSE 'is ready' || COALESCE(', but ' || stent._role_not_served(first.role), '') END);
+END
+$$;
+
+COMMENT ON FUNCTION stent._why_blocked(bigint) IS 'private: which tasks of its concurrency key a blocked task waits for';
+
 CREATE OR REPLACE FUNCTION stent._why(id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
@@ -778,6 +856,8 @@ BEGIN
                           rtrim(t.error ->> 'message', '.'));
         END IF;
         RETURN format('It is scheduled: due at %s UTC, as dispatched.', date_trunc('second', t.due_at));
+    ELSIF t.state = 'blocked' THEN
+        RETURN stent._why_blocked(id);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
         RETURN format('It is %s.', t.state);
     END IF;
@@ -1021,7 +1101,7 @@ DECLARE
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
-        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board(), _oldest_ready()';
+        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_now(), _oldest_ready()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
         'unregister(text), pause(text, text), resume(text, text), cleanup(interval), adopt(), health()';
@@ -1074,15 +1154,19 @@ REVOKE ALL ON ROUTINE
     stent.get_task_pool_size(),
     stent.signal(bigint, text, jsonb),
     stent._running_now(),
+    stent._board_now(),
     stent._next_start(integer),
     stent._limit_reached(integer),
+    stent._line(integer, text),
+    stent._why_blocked(bigint),
     stent._fold_counters()
 FROM PUBLIC;
 
 REVOKE ALL ON TABLE stent.line, stent.rate, stent.pause, stent.child, stent.memo, stent.signal, stent.progress_entry, stent.shared_value, stent._roots, stent.progress FROM PUBLIC;
 
--- It returns one column more under another name.
+-- They return one column more under other names.
 DROP FUNCTION stent._running();
+DROP FUNCTION stent._board();
 
 -- Roles that hold a grant get what it means now.
 SELECT stent._regrant();

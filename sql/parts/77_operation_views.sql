@@ -8,11 +8,11 @@ RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
 COMMENT ON FUNCTION stent._running_now() IS 'private: tasks whose handlers run now, from shared memory';
 
-CREATE FUNCTION stent._board(
-    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT blocked bigint, OUT exact boolean)
+CREATE FUNCTION stent._board_now(
+    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean, OUT blocked bigint)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_board';
-COMMENT ON FUNCTION stent._board() IS
+COMMENT ON FUNCTION stent._board_now() IS
   'private: how many tasks wait, by lane and priority; a row without lane: there may be more';
 
 CREATE FUNCTION stent._oldest_ready(
@@ -49,7 +49,7 @@ COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session th
 COMMENT ON COLUMN stent.running.step IS 'the latest that its handler told with stent.progress(), cut at 63 bytes';
 
 CREATE VIEW stent._lanes WITH (security_barrier) AS
-WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.blocked, b.exact FROM stent._board() b)
+WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.blocked, b.exact FROM stent._board_now() b)
 SELECT l.id,
        f.name AS function,
        l.role,
@@ -57,7 +57,6 @@ SELECT l.id,
        f.registered,
        greatest(COALESCE(b.ready, 0) - COALESCE(r.running, 0), 0) AS ready,
        COALESCE(b.scheduled, 0) AS scheduled,
-       COALESCE(b.blocked, 0) AS blocked,
        COALESCE(r.running, 0) AS running,
        COALESCE(t.completed, 0) AS completed,
        COALESCE(t.failed, 0) AS failed,
@@ -67,7 +66,8 @@ SELECT l.id,
        COALESCE(t.dead, 0) AS dead,
        COALESCE(t.run_us, 0) AS run_us,
        t.last_at,
-       COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact
+       COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact,
+       COALESCE(b.blocked, 0) AS blocked
 FROM stent.lane l
 JOIN stent.function f ON f.id = l.function_id
 LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, sum(b.blocked) AS blocked, bool_and(b.exact) AS exact
@@ -84,14 +84,14 @@ CREATE VIEW stent.queues WITH (security_barrier) AS
 SELECT l.queue,
        sum(l.ready)::bigint AS ready,
        sum(l.scheduled)::bigint AS scheduled,
-       sum(l.blocked)::bigint AS blocked,
        sum(l.running)::bigint AS running,
        sum(l.dead)::bigint AS dead,
        min(o.ready_at) AS oldest_ready_at,
        CASE WHEN min(o.ready_at) IS NOT NULL
             THEN greatest(stent.now() - min(o.ready_at), interval '0') END AS oldest_age,
        bool_and(l.exact) AS exact,
-       EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', l.queue) AND h.function_id = 0) AS paused
+       EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', l.queue) AND h.function_id = 0) AS paused,
+       sum(l.blocked)::bigint AS blocked
 FROM stent._lanes l
 LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o
        ON o.lane_id = l.id
@@ -111,7 +111,6 @@ SELECT l.function,
        l.queue,
        sum(l.ready)::bigint AS ready,
        sum(l.scheduled)::bigint AS scheduled,
-       sum(l.blocked)::bigint AS blocked,
        sum(l.running)::bigint AS running,
        sum(l.completed)::bigint AS completed,
        sum(l.failed)::bigint AS failed,
@@ -121,7 +120,8 @@ SELECT l.function,
        (sum(l.run_us) / NULLIF(sum(l.completed + l.failed + l.retried), 0))::float8
            * interval '1 microsecond' AS mean_run_time,
        max(l.last_at) AS last_at,
-       bool_and(l.exact) AS exact
+       bool_and(l.exact) AS exact,
+       sum(l.blocked)::bigint AS blocked
 FROM stent._lanes l
 GROUP BY l.function, l.role, l.queue
 HAVING bool_or(l.registered)

@@ -126,7 +126,7 @@ BEGIN
     FROM (SELECT l.task_id, l.position FROM stent.line l WHERE l.line = me.line AND l.position < me.position ORDER BY l.position LIMIT 1) o
     JOIN stent.task t ON t.id = o.task_id
     JOIN stent.lane w ON w.id = t.lane_id
-    LEFT JOIN stent._running() r ON r.task_id = t.id;
+    LEFT JOIN stent._running_now() r ON r.task_id = t.id;
     IF older < me.max_per_key OR first.id IS NULL THEN
         RETURN format('It is blocked, but it is its turn by concurrency key "%s": it becomes ready at any moment.', me.concurrency_key);
     END IF;

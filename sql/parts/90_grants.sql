@@ -16,7 +16,7 @@ DECLARE
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
-        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board(), _oldest_ready()';
+        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_now(), _oldest_ready()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
         'unregister(text), pause(text, text), resume(text, text), cleanup(interval), adopt(), health()';
