@@ -264,11 +264,14 @@ cancel_children(Cancel *cancel, int64 parent_id, MemoryContext cxt)
 static void
 cancel_below(Cancel *cancel)
 {
-	MemoryContext cxt =
-		AllocSetContextCreate(CurrentMemoryContext, "stent cancel", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext cxt;
 	Subtree subtree;
 	bool any;
 
+	/* a database that was not updated has no trees */
+	if (!store_has_relation("child"))
+		return;
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "stent cancel", ALLOCSET_DEFAULT_SIZES);
 	subtree_begin(&subtree, cancel->execution_id, cancel->top);
 	do
 	{
