@@ -202,8 +202,8 @@ decide(Cancel *cancel, int64 id)
 	withdraw(0, PointerGetDatum(cancel));
 }
 
-/* Cancel a task below the top: at once if nobody holds it. */
-static void
+/* Cancel a task below the top: at once if nobody holds it. False if it had finished. */
+static bool
 decide_below(Cancel *cancel, int64 id)
 {
 	TransactionId holder;
@@ -222,11 +222,12 @@ decide_below(Cancel *cancel, int64 id)
 		cancel->any = true;
 	}
 	PopActiveSnapshot();
-	if (!taken)
+	if (task != NULL && !taken)
 		decide(cancel, id);
+	return task != NULL;
 }
 
-/* Cancel the live children of one task; false if it has none. */
+/* Cancel the live children of one task; false if there were none. */
 static bool
 cancel_children(Cancel *cancel, int64 parent_id, MemoryContext cxt)
 {
@@ -246,11 +247,10 @@ cancel_children(Cancel *cancel, int64 parent_id, MemoryContext cxt)
 			MemoryContext old = MemoryContextSwitchTo(cxt);
 
 			CHECK_FOR_INTERRUPTS();
-			decide_below(cancel, ids[i]);
+			any |= decide_below(cancel, ids[i]);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(cxt);
 			after = ids[i];
-			any = true;
 		}
 	} while (n > 0);
 	pfree(ids);

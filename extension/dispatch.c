@@ -229,8 +229,8 @@ on_duplicate_option(FunctionCallInfo fcinfo, int arg)
 }
 
 /* One of the caller's own keys, or NULL. */
-static char *
-key_option(FunctionCallInfo fcinfo, int arg, const char *what)
+char *
+dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what)
 {
 	char *key;
 
@@ -480,9 +480,9 @@ stent_dispatch(PG_FUNCTION_ARGS)
 		each_pair(counters, "counters", add_counter, NULL, NO_ID);
 	if (context != NULL)
 		each_pair(context, "context", add_context, NULL, NO_ID);
-	dedup_key = key_option(fcinfo, DISPATCH_DEDUP_KEY, "dedup_key");
-	idempotency_key = key_option(fcinfo, DISPATCH_IDEMPOTENCY_KEY, "idempotency_key");
-	concurrency_key = key_option(fcinfo, DISPATCH_CONCURRENCY_KEY, "concurrency_key");
+	dedup_key = dispatch_key_option(fcinfo, DISPATCH_DEDUP_KEY, "dedup_key");
+	idempotency_key = dispatch_key_option(fcinfo, DISPATCH_IDEMPOTENCY_KEY, "idempotency_key");
+	concurrency_key = dispatch_key_option(fcinfo, DISPATCH_CONCURRENCY_KEY, "concurrency_key");
 
 	store = store_open("stent.dispatch()");
 	dispatch_read_options(fcinfo, store, &at, &options);

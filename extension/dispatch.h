@@ -46,6 +46,7 @@ typedef struct OptionArgs
 
 extern void dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at,
 								  Options *options);
+extern char *dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what);
 extern void dispatch_check_args(Function *function, Handler *handler, Jsonb *args);
 extern void dispatch_new_task(const Options *options, Task *task);
 

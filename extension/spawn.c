@@ -28,6 +28,7 @@ enum
 	SPAWN_RUN_AT,
 	SPAWN_TIMEOUT,
 	SPAWN_RETRY,
+	SPAWN_CONCURRENCY_KEY,
 	SPAWN_HEADERS
 };
 
@@ -47,6 +48,7 @@ stent_spawn(PG_FUNCTION_ARGS)
 	const Task *parent = attempt_task();
 	Store *store;
 	Options options;
+	char *concurrency_key;
 	Jsonb *args;
 	Task task;
 
@@ -58,6 +60,7 @@ stent_spawn(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(SPAWN_ARGS))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("args must not be null"),
 						errhint("Leave args out, or give '{}'.")));
+	concurrency_key = dispatch_key_option(fcinfo, SPAWN_CONCURRENCY_KEY, "concurrency_key");
 	store = store_open("stent.spawn()");
 	dispatch_read_options(fcinfo, store, &at, &options);
 	args = PG_GETARG_JSONB_P(SPAWN_ARGS);
@@ -68,6 +71,7 @@ stent_spawn(PG_FUNCTION_ARGS)
 	task.execution_id = parent->execution_id;
 	task.parent_id = parent->id;
 	task.deadline = parent->deadline;
+	task.concurrency_key = concurrency_key;
 	task.args = args;
 	payload_place(store, &task.args, &task.args_ref);
 	task_move(store, &task, options.due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);

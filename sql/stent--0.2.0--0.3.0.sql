@@ -192,11 +192,12 @@ CREATE FUNCTION stent.spawn(
     run_at timestamp DEFAULT NULL,
     timeout interval DEFAULT NULL,
     retry jsonb DEFAULT NULL,
+    concurrency_key text DEFAULT NULL,
     headers jsonb DEFAULT NULL)
 RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_spawn';
 
-COMMENT ON FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, jsonb) IS
+COMMENT ON FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb) IS
   'in a handler: makes a child of its task, in the same execution, and returns its id. The child begins to exist with the commit of the attempt; a failed attempt leaves none. Options left NULL come from the registration; the execution''s max_duration bounds the child as well. 55000 outside a handler';
 
 -- What a handler tells of its execution. All of it is written with the task's completion.
@@ -1093,7 +1094,7 @@ DECLARE
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
         'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), canonical(jsonb), '
         'counter_add(text, numeric), counter(text), context_set(text, jsonb, text), context_get(text), progress(text, jsonb), '
-        'spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, jsonb), '
+        'spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb), '
         'reschedule(bigint, text, integer, interval, timestamp, text[]), '
         'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), '
         'replay(bigint, text, boolean), discard(bigint), '
@@ -1134,7 +1135,7 @@ $$;
 REVOKE ALL ON ROUTINE
     stent.register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer),
     stent.canonical(jsonb),
-    stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, jsonb),
+    stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb),
     stent.counter_add(text, numeric),
     stent.counter(text),
     stent.context_set(text, jsonb, text),

@@ -8,7 +8,7 @@ DECLARE
         'dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb), '
         'dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb), canonical(jsonb), '
         'counter_add(text, numeric), counter(text), context_set(text, jsonb, text), context_get(text), progress(text, jsonb), '
-        'spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, jsonb), '
+        'spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb), '
         'reschedule(bigint, text, integer, interval, timestamp, text[]), '
         'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), '
         'replay(bigint, text, boolean), discard(bigint), '

@@ -156,6 +156,28 @@ CALL tree_run();
 SELECT * FROM tree_counts(:root);
 TABLE tree_left;
 
+-- children of one concurrency key: those that wait for their turn are cancelled as well, and meet their deadline
+CREATE FUNCTION tree_line() RETURNS void LANGUAGE sql AS $$ SELECT stent.spawn('tree_leaf', concurrency_key => 'tree') FROM generate_series(1, 3) $$;
+SELECT stent.register('tree_line', 'tree_line()');
+SELECT stent.dispatch('tree_line') AS root \gset
+SELECT tree_grow();
+SELECT * FROM tree_counts(:root);
+SELECT stent.reschedule(id, 'elsewhere') FROM stent.tasks WHERE execution_id = :root AND state = 'blocked' ORDER BY id LIMIT 1;
+SELECT * FROM tree_counts(:root);
+SELECT stent.cancel(:root);
+SELECT * FROM tree_counts(:root);
+SELECT stent.dispatch('tree_line', max_duration => '30m') AS root \gset
+SELECT tree_grow();
+SET stent.clock = '2026-01-01 00:30:00';
+CALL tree_run();
+SELECT * FROM tree_counts(:root);
+SELECT stent.dispatch('tree_line') AS root \gset
+CALL tree_run();
+SELECT * FROM tree_counts(:root);
+SELECT count(*) FROM stent.line;
+TABLE tree_left;
+SET stent.clock = '2026-01-01 00:00:00';
+
 -- max_duration: children past it are cancelled, each by its own entry; a root that finished in time stays so
 SELECT stent.dispatch('tree_node', '{"depth": 1, "width": 2, "delay": "3h"}', max_duration => '1h') AS done,
        stent.dispatch('tree_node', '{"depth": 0, "width": 1, "delay": "3h"}') AS unbounded \gset
