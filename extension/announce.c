@@ -230,6 +230,9 @@ announce_database(void)
 {
 	if (stent_shared == NULL)
 		return;
+	/* of the outermost subtransaction that asked: one inside it may be undone alone */
+	if (database_subid != InvalidSubTransactionId)
+		return;
 	database_subid = GetCurrentSubTransactionId();
 	newest_subid = Max(newest_subid, database_subid);
 }
