@@ -45,7 +45,8 @@ typedef struct Note
 	int32 blocked;
 	int32 n_taken;
 	bool runs_here;
-	bool nudge;
+	bool nudge;     /* was left: to be told at the commit */
+	bool unblocked; /* somebody was: to be told at an abort */
 } Note;
 
 typedef struct Finished
@@ -114,7 +115,7 @@ note_for(Oid role, int64 bucket, SubTransactionId subid)
 		note->inserted = note->taken = HEAD_END;
 		note->due = note->due_taken = DT_NOEND;
 		note->ready = note->scheduled = note->blocked = note->n_taken = 0;
-		note->runs_here = note->nudge = false;
+		note->runs_here = note->nudge = note->unblocked = false;
 		notes[n_notes++] = note;
 		newest_subid = Max(newest_subid, subid);
 	}
@@ -196,7 +197,7 @@ announce_unblocked(Oid role, int64 bucket, int64 position)
 	note = my_note(role, bucket);
 	note->taken = Min(note->taken, position);
 	note->blocked--;
-	note->runs_here = note->nudge = true;
+	note->runs_here = note->unblocked = true;
 }
 
 void
@@ -429,7 +430,7 @@ tell_board(bool committed)
 		}
 		else
 			something_due(database, role, note->due_taken);
-		if (note->nudge)
+		if (committed ? note->nudge : note->unblocked)
 			something_to_decide(database, role);
 		if ((committed ? note->inserted : note->taken) != HEAD_END)
 		{
@@ -782,7 +783,7 @@ subxact_aborted(SubTransactionId mine)
 		if (role != NULL)
 		{
 			something_due(database, role, note->due_taken);
-			if (note->nudge)
+			if (note->unblocked)
 				something_to_decide(database, role);
 			if (note->taken != HEAD_END)
 			{
@@ -826,6 +827,7 @@ subxact_committed(SubTransactionId mine, SubTransactionId parent)
 		into->scheduled += note->scheduled;
 		into->blocked += note->blocked;
 		into->nudge |= note->nudge;
+		into->unblocked |= note->unblocked;
 		into->n_taken += note->n_taken;
 		into->runs_here |= note->runs_here;
 		drop_note(i);

@@ -59,6 +59,7 @@
 #define LONG_WALK_US 50
 #define HEAD_WALKS 50
 #define HEAD_LEAST_US 20000
+#define HEAD_MOST_US 1000000
 
 /* lines whose heads a session remembers at a time */
 #define HEADS 64
@@ -141,7 +142,7 @@ remember_head(int64 line, int64 position, instr_time begun)
 		return;
 	head->line = line;
 	head->position = position;
-	head->lasts_us = Max(HEAD_LEAST_US, us * HEAD_WALKS);
+	head->lasts_us = Min(Max(HEAD_LEAST_US, us * HEAD_WALKS), HEAD_MOST_US);
 	INSTR_TIME_SET_CURRENT(head->seen);
 }
 

@@ -115,17 +115,19 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     me record;
     first record;
-    running_pid integer;
     older bigint;
 BEGIN
     SELECT stent._line(t.function_id, t.concurrency_key) AS line, COALESCE(t.position, t.id) AS position,
            t.concurrency_key, f.max_per_key INTO me
     FROM stent.task t JOIN stent.function f ON f.id = t.function_id WHERE t.id = _why_blocked.id;
     SELECT count(*) INTO older FROM (SELECT FROM stent.line l WHERE l.line = me.line AND l.position < me.position LIMIT 10001) o;
-    SELECT t.id, t.state, t.due_at, w.role, r.pid INTO first
+    SELECT t.id, t.state, t.due_at, w.role, r.pid, f.handler IS NULL AS external,
+           (SELECT string_agg(stent._pause_text(p), '; ' ORDER BY p.queue, p.function_id)
+            FROM stent._pauses(w.queue, t.function_id) p) AS paused INTO first
     FROM (SELECT l.task_id, l.position FROM stent.line l WHERE l.line = me.line AND l.position < me.position ORDER BY l.position LIMIT 1) o
     JOIN stent.task t ON t.id = o.task_id
     JOIN stent.lane w ON w.id = t.lane_id
+    JOIN stent.function f ON f.id = t.function_id
     LEFT JOIN stent._running_now() r ON r.task_id = t.id;
     IF older < me.max_per_key OR first.id IS NULL THEN
         RETURN format('It is blocked, but it is its turn by concurrency key "%s": it becomes ready at any moment.', me.concurrency_key);
@@ -138,7 +140,8 @@ BEGIN
                   CASE WHEN first.pid IS NOT NULL THEN format('is running by pid %s', first.pid)
                        WHEN first.state = 's' THEN format('waits for its retry at %s UTC', date_trunc('second', first.due_at))
                        WHEN first.state = 'b' THEN 'becomes ready at any moment'
-                       ELSE 'is ready' || COALESCE(', but ' || stent._role_not_served(first.role), '') END);
+                       ELSE 'is ready' || COALESCE(', but ' || COALESCE(first.paused,
+                           CASE WHEN first.external THEN 'waits for a worker to claim it' ELSE stent._role_not_served(first.role) END), '') END);
 END
 $$;
 COMMENT ON FUNCTION stent._why_blocked(bigint) IS 'private: which tasks of its concurrency key a blocked task waits for';

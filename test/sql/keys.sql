@@ -225,6 +225,9 @@ SELECT keys_add('y1', 'y', fails => 1) AS y1, keys_add('y2', 'y') AS y2, keys_ad
 SELECT keys_why(:y1);
 SELECT keys_why(:y2);
 SELECT keys_why(:y3);
+SELECT stent.pause('keys');
+SELECT regexp_replace(keys_why(:y2), 'since .* by [^ ]*:', 'since THEN by ME:');
+SELECT stent.resume('keys');
 SELECT stent.run(1);
 SELECT keys_why(:y2);
 SELECT keys_add('z' || n, 'z', function => 'keys_two') AS z FROM generate_series(1, 3) n ORDER BY 1 DESC LIMIT 1 \gset
