@@ -27,10 +27,12 @@ $node->safe_psql('postgres', q{
 		UNION ALL SELECT 'hot', 1 UNION ALL SELECT 'held', 1 UNION ALL SELECT 'pair', 1 UNION ALL SELECT 'pair', 2;
 	CREATE INDEX ON turns (key);
 	CREATE FUNCTION turn(key text, n int, fails int DEFAULT 0) RETURNS void LANGUAGE plpgsql AS $$
+	DECLARE mine int;
 	BEGIN
 		IF NOT EXISTS (SELECT FROM public.turns t WHERE t.key = turn.key AND t.taken_by = txid_current()) THEN
-			UPDATE public.turns SET taken_by = txid_current() WHERE ctid =
-				(SELECT t.ctid FROM public.turns t WHERE t.key = turn.key LIMIT 1 FOR UPDATE SKIP LOCKED);
+			-- two statements: the second sees the version that the first has locked
+			SELECT t.number INTO mine FROM public.turns t WHERE t.key = turn.key LIMIT 1 FOR UPDATE SKIP LOCKED;
+			UPDATE public.turns t SET taken_by = txid_current() WHERE t.key = turn.key AND t.number = mine;
 			IF NOT FOUND THEN
 				RAISE EXCEPTION USING ERRCODE = 'ZZ001', MESSAGE = format('%s overlaps in %s', n, key);
 			END IF;
