@@ -43,7 +43,11 @@ fault_point(const char *name)
 	const char *number;
 	int64 n = 1;
 
-	if (fault_text == NULL || strncmp(fault_text, name, len) != 0 || fault_text[len] != ':')
+	if (fault_text == NULL)
+		return;
+	if (strcmp(fault_text, "trace") == 0)
+		ereport(NOTICE, (errmsg("fault point %s", name)));
+	if (strncmp(fault_text, name, len) != 0 || fault_text[len] != ':')
 		return;
 	action = fault_text + len + 1;
 	number = strchr(action, ':');
