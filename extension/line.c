@@ -33,8 +33,8 @@
  * past them takes long, a session remembers for a while where the first visible row
  * was. What is committed late below that is missed meanwhile, so a younger one may be
  * ready, too, but none is forgotten: it has its own nudge, or waits for one older still,
- * and who ends that one forgets the head. docs/limits-and-keys.md has the cases one by one; test/model/line.pml
- * checks them.
+ * and who ends that one forgets the head. docs/limits-and-keys.md has the cases one by
+ * one; test/model/line.pml checks them.
  */
 #include "postgres.h"
 
