@@ -239,14 +239,14 @@ part_before() {
     [[ -n ${BEFORE:-} ]] || die "part before needs BEFORE=<directory of another version's tree>"
     NOW_PATH=$PATH
     say "Building stent of $BEFORE."
-    mkdir -p "$WORK/before"
+    mkdir -p "$WORK/other"
     (
         # shellcheck disable=SC2030
-        ROOT=$BEFORE WORK=$WORK/before
+        ROOT=$BEFORE WORK=$WORK/other
         build_private
         echo "$BIN" >"$WORK/bin"
     )
-    BEFORE_BIN=$(<"$WORK/before/bin")
+    BEFORE_BIN=$(<"$WORK/other/bin")
     for version in now before; do
         use_version $version
         database=postgres
