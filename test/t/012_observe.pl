@@ -91,7 +91,7 @@ like(why(value("SELECT stent.dispatch('outside')")), qr/external: it waits for a
 is(value_as('late', 'SELECT count(*) FROM stent.running'), 0, 'a role does not see what others run');
 is(value_as('late', 'SELECT queue, ready FROM stent.queues'), 'bulk|1', 'nor their queues');
 is(value_as('late', 'SELECT function, role, ready FROM stent.stats'), 'quick|late|1', 'nor their statistics');
-is(value_as('late', "SELECT count(*) FROM stent._running()"), 0, 'nor by the functions below');
+is(value_as('late', "SELECT count(*) FROM stent._running_now()"), 0, 'nor by the functions below');
 is(value_as('late', "SELECT sum(ready) FROM stent._board_now()"), 1, 'of which each shows it its own');
 is(value_as('late', "SELECT stent._is_running($gate)"), 'f', 'and no other');
 is(value_as('ops', 'SELECT count(*) FROM stent.running'), 2, 'an admin sees all');
