@@ -168,7 +168,7 @@ RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_register';
 
 COMMENT ON FUNCTION stent.register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer) IS
-  'registers a function, or replaces it: tasks dispatched before keep their queue, priority, tags, retry policy and timeout and run the new handler under the new limits. handler: f(), f(jsonb) or one with named parameters; NULL means run by external workers. Names have 1 to 200 bytes, priority is -100 to 100. max_concurrent: at most so many run at the same time, in all sessions. rate_limit: at most so many start in rate_interval (default 1 s), and rate_burst (default rate_limit) at once after a pause. max_per_key: at most so many of one concurrency_key run at the same time. idempotent: a call with the same arguments is made once and its task remembered for retention; cached: the same for cache_ttl after it completed; another version is another call. 42883, 42P13 or 0A000 for a handler that cannot serve, 22023 for a limit that is not positive';
+  'registers a function, or replaces it: tasks dispatched before keep their queue, priority, tags, retry policy and timeout and run the new handler under the new limits. handler: f(), f(jsonb) or one with named parameters; NULL means run by external workers. Names have 1 to 200 bytes, priority is -100 to 100. max_concurrent: at most so many run at the same time, in all sessions. rate_limit: at most so many start in rate_interval (default 1 s), and rate_burst (default rate_limit) at once after a pause. max_per_key: at most so many of one concurrency_key run at the same time. idempotent: a call with the same arguments is made once and its task remembered for retention; cached: the same for cache_ttl after it completed; another version is another call. 42883 or 42P13 for a handler that cannot serve; 22023 for a limit that is not positive, a rate_interval that is not 1 ms to 366 days or that stands without rate_limit, cache_ttl without cached; 54000 for more than 16 tags';
 
 COMMENT ON FUNCTION stent.dispatch(text, jsonb, text, integer, text[], interval, timestamp, interval, interval, jsonb, text, text, text, text, jsonb, jsonb, jsonb) IS
   'starts an execution of a registered function in the caller''s transaction and returns its id. Options left NULL come from the registration. dedup_key: a live task with the same (role, function, key) decides by on_duplicate: join (returns its id), replace (its args and due time, if not started: ST008), error (23505). A call with an idempotency_key (1 to 1000 bytes, else 22023), or of an idempotent or cached function, that a task of the same role is making or has made returns that task''s id and ignores all other options; a failed, cancelled, timed out or forgotten task does not serve. Above READ COMMITTED, two of them at once: 40001. concurrency_key (1 to 1000 bytes, else 22023): of the tasks of a function and key no more than its max_per_key run at a time, in age order; the others are blocked';
@@ -257,7 +257,7 @@ RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_reschedule';
 
 COMMENT ON FUNCTION stent.reschedule(bigint, text, integer, interval, timestamp, text[]) IS
-  'gives a queued task, which may wait for a retry, another queue, priority, tag set or time (UTC); false if it is running, taken or finished. A ready task that stays ready keeps its age; delay 0 or a run_at that has passed makes a scheduled one ready. The deadline stays. An admin may move anybody''s. P0002 for an unknown id, 22004 for NULL, 22023 for delay with run_at, a negative delay, or nothing to change';
+  'gives a queued task, which may wait for a retry, another queue, priority, tag set or time (UTC); false if it is running, taken or finished. A ready task that stays ready keeps its age; delay 0 or a run_at that has passed makes a scheduled one ready. The deadline stays. An admin may move anybody''s. P0002 for an unknown id, 22004 for NULL, 22023 for delay with run_at, a negative delay, or nothing to change, 54000 for more than 16 tags';
 
 -- What holds a task of this lane back.
 CREATE FUNCTION stent._pauses(queue text, function_id integer) RETURNS SETOF stent.pause
@@ -859,7 +859,7 @@ BEGIN
                           date_trunc('second', t.due_at), t.attempt, t.max_attempts, t.error ->> 'code',
                           rtrim(t.error ->> 'message', '.'));
         END IF;
-        RETURN format('It is scheduled: due at %s UTC, as dispatched.', date_trunc('second', t.due_at));
+        RETURN format('It is scheduled: due at %s UTC.', date_trunc('second', t.due_at));
     ELSIF t.state = 'blocked' THEN
         RETURN stent._why_blocked(id);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
@@ -1086,6 +1086,9 @@ WHERE c.id = f.id AND f.id = f.newest AND c.delta IS DISTINCT FROM f.total
 $$;
 
 COMMENT ON FUNCTION stent._fold_counters() IS 'private: makes one row of a counter that has many';
+
+COMMENT ON FUNCTION stent.start(integer) IS
+  'with preload: serves this database until the server restarts, whatever stent.databases says, and ends stop(); 1 if that is a change, admin grant needed (42501), executors is not used. Without preload: starts 1 to 64 executors of the session user, which look for work once a second; returns how many; 22023 for another number, 53400 if no background worker slot is free';
 
 -- Nothing is granted to PUBLIC; roles get what they need by grant_usage.
 

@@ -20,7 +20,7 @@ CREATE FUNCTION stent.reschedule(
 RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_reschedule';
 COMMENT ON FUNCTION stent.reschedule(bigint, text, integer, interval, timestamp, text[]) IS
-  'gives a queued task, which may wait for a retry, another queue, priority, tag set or time (UTC); false if it is running, taken or finished. A ready task that stays ready keeps its age; delay 0 or a run_at that has passed makes a scheduled one ready. The deadline stays. An admin may move anybody''s. P0002 for an unknown id, 22004 for NULL, 22023 for delay with run_at, a negative delay, or nothing to change';
+  'gives a queued task, which may wait for a retry, another queue, priority, tag set or time (UTC); false if it is running, taken or finished. A ready task that stays ready keeps its age; delay 0 or a run_at that has passed makes a scheduled one ready. The deadline stays. An admin may move anybody''s. P0002 for an unknown id, 22004 for NULL, 22023 for delay with run_at, a negative delay, or nothing to change, 54000 for more than 16 tags';
 
 -- What holds a task of this lane back.
 CREATE FUNCTION stent._pauses(queue text, function_id integer) RETURNS SETOF stent.pause

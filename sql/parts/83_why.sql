@@ -197,7 +197,7 @@ BEGIN
                           date_trunc('second', t.due_at), t.attempt, t.max_attempts, t.error ->> 'code',
                           rtrim(t.error ->> 'message', '.'));
         END IF;
-        RETURN format('It is scheduled: due at %s UTC, as dispatched.', date_trunc('second', t.due_at));
+        RETURN format('It is scheduled: due at %s UTC.', date_trunc('second', t.due_at));
     ELSIF t.state = 'blocked' THEN
         RETURN stent._why_blocked(id);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
