@@ -40,7 +40,9 @@
 
 #include "access/genam.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "executor/spi.h"
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -203,6 +205,16 @@ max_per_key(Store *store, int64 bucket)
 	const Lane *lane = lane_get(store, ready_bucket_lane(bucket));
 
 	return function_by_id(store, lane->function_id)->max_per_key;
+}
+
+/*
+ * The same by the active snapshot. Who decides sees all that others have committed, so
+ * also how many they let run, though it may not have been told yet.
+ */
+static int
+max_per_key_now(Store *store, int64 bucket)
+{
+	return function_max_per_key(store, lane_get(store, ready_bucket_lane(bucket))->function_id);
 }
 
 static int64
@@ -421,7 +433,7 @@ hand_over(Store *store, int64 line, int64 bucket, bool may_lock)
 	bool mine = may_lock && take_decision(store, line, bucket, &fresh);
 
 	push_fresh_snapshot();
-	if (!mine || !decide(store, line, max_per_key(store, bucket)))
+	if (!mine || !decide(store, line, max_per_key_now(store, bucket)))
 	{
 		LineRow blocked;
 
@@ -599,11 +611,47 @@ line_nudged(Store *store, const DueEntry *entry)
 	/* it may be about one committed late */
 	forget_head(entry->line);
 	push_fresh_snapshot();
-	done = decide(store, entry->line, max_per_key(store, entry->bucket)) &&
+	done = decide(store, entry->line, max_per_key_now(store, entry->bucket)) &&
 		   store_delete(store_table(store, STORE_DUE), &tid, false) == TM_Ok;
 	PopActiveSnapshot();
 	if (done)
 		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))),
 						   entry->bucket, entry->due_at, false);
 	return done;
+}
+
+/* More tasks of each key of a function may run than before: have its lines decided. */
+void
+line_more_may_run(Store *store, int32 function_id)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	Oid types[1] = {INT4OID};
+	Datum values[1] = {Int32GetDatum(function_id)};
+	int64 *lines;
+	int64 *buckets;
+	ColdSql cold;
+	bool isnull;
+	uint64 n;
+
+	cold_begin(&cold);
+	if (SPI_execute_with_args("SELECT DISTINCT ON (n.line) n.line, n.bucket FROM stent.line n "
+							  "JOIN stent.lane l ON l.id = n.bucket & 4294967295 "
+							  "WHERE n.blocked AND l.function_id = $1 ORDER BY n.line, n.position",
+							  1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "reading the lines of function %d failed", function_id);
+	n = SPI_processed;
+	lines = MemoryContextAllocHuge(cxt, Max(n, 1) * sizeof(int64));
+	buckets = MemoryContextAllocHuge(cxt, Max(n, 1) * sizeof(int64));
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+
+		lines[i] = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		buckets[i] = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	cold_end(&cold);
+	for (uint64 i = 0; i < n; i++)
+		nudge(store, lines[i], buckets[i]);
+	pfree(lines);
+	pfree(buckets);
 }

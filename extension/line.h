@@ -25,6 +25,7 @@ extern bool line_place(Store *store, int64 line, int64 bucket, bool *fresh);
 extern bool line_allows(Store *store, int64 line, int64 bucket, int64 position);
 extern void line_demote(Store *store, Task *task);
 extern bool line_nudged(Store *store, const DueEntry *nudge);
+extern void line_more_may_run(Store *store, int32 function_id);
 extern void line_init(void);
 
 #endif

@@ -37,6 +37,7 @@
 #include "errors.h"
 #include "intern.h"
 #include "json.h"
+#include "line.h"
 #include "rate.h"
 #include "registry.h"
 
@@ -275,6 +276,21 @@ function_by_id(Store *store, int32 id)
 	if (function == NULL)
 		elog(ERROR, "function %d does not exist", id);
 	return function;
+}
+
+/* What is remembered of it may be older than the active snapshot; this is not. */
+int
+function_max_per_key(Store *store, int32 id)
+{
+	StoreRel *table = store_table(store, STORE_FUNCTION);
+	int max_per_key = 1;
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+	if (store_find(table, GetActiveSnapshot(), &key, 1))
+		max_per_key = Max(column_int(table->out, FUNCTION_MAX_PER_KEY), 1);
+	ExecClearTuple(table->out);
+	return max_per_key;
 }
 
 static char *
@@ -584,6 +600,27 @@ check_cache(FunctionCallInfo fcinfo)
 				 errhint("Give cached => true as well, or leave cache_ttl out.")));
 }
 
+/* The function that is about to be registered again, locked; false if it is a new one. */
+static bool
+lock_registered(const char *name, int32 *id, int *max_per_key)
+{
+	Oid types[1] = {TEXTOID};
+	Datum values[1] = {CStringGetTextDatum(name)};
+	bool isnull;
+	Datum value;
+
+	if (SPI_execute_with_args(
+			"SELECT id, max_per_key FROM stent.function WHERE name = $1 FOR UPDATE", 1, types,
+			values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "registration failed");
+	if (SPI_processed == 0)
+		return false;
+	*id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+	*max_per_key = isnull ? 1 : DatumGetInt32(value);
+	return true;
+}
+
 PG_FUNCTION_INFO_V1(stent_register);
 Datum
 stent_register(PG_FUNCTION_ARGS)
@@ -620,6 +657,9 @@ stent_register(PG_FUNCTION_ARGS)
 	Store *store;
 	ColdSql cold;
 	RetryPolicy *policy;
+	int32 known_id;
+	int known_max_per_key;
+	bool more_per_key;
 
 	/* a database that was not updated calls this with fewer arguments */
 	(void) store_oid(STORE_LINE);
@@ -694,6 +734,9 @@ stent_register(PG_FUNCTION_ARGS)
 	values[NOW] = TimestampGetDatum(clock_now());
 
 	cold_begin(&cold);
+	more_per_key =
+		lock_registered(TextDatumGetCString(values[NAME]), &known_id, &known_max_per_key) &&
+		PG_GETARG_INT32(REGISTER_MAX_PER_KEY) > known_max_per_key;
 	if (SPI_execute_with_args(
 			"INSERT INTO stent.function AS f (id, name, handler, queue, priority, tags, policy_id, timeout, "
 			"max_duration, version, registered, registered_at, max_concurrent, max_per_key, rate_limit, "
@@ -719,6 +762,12 @@ stent_register(PG_FUNCTION_ARGS)
 	cold_end(&cold);
 	registry_changed();
 	announce_limits();
+	if (more_per_key)
+	{
+		store = store_open("stent.register()");
+		line_more_may_run(store, known_id);
+		store_close(store);
+	}
 	PG_RETURN_VOID();
 }
 

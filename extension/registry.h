@@ -45,6 +45,7 @@ typedef struct Function
 extern Function *function_by_name(Store *store, const char *name);
 extern Function *function_ever_registered(Store *store, const char *name);
 extern Function *function_by_id(Store *store, int32 id);
+extern int function_max_per_key(Store *store, int32 id);
 extern Handler *function_handler(Function *function);
 extern void function_caches_quiet(void);
 extern void registry_init(void);
