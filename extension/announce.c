@@ -22,6 +22,7 @@
 
 #include "announce.h"
 #include "compat.h"
+#include "due.h"
 #include "shmem.h"
 #include "slots.h"
 #include "store.h"
@@ -377,8 +378,13 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 static void
 something_to_decide(DatabaseSlot *database, BoardRole *role)
 {
-	role->due_again = 0;
 	role->due_misses = 0;
+	/* the scheduler itself knows what it has tried */
+	if (role->due_again != 0 && database->scheduler != MyProcIndex)
+	{
+		role->due_again = 0;
+		role->due_low = role->next_due = DUE_NUDGE_AT;
+	}
 	wake(database->scheduler);
 }
 

@@ -55,15 +55,16 @@ typedef struct BoardRole
 	int n_buckets;
 	bool incomplete;    /* a bucket found no room: the board cannot be used */
 	uint64 changes;     /* rises when anything becomes claimable */
-	Timestamp next_due; /* nothing of it comes due earlier */
+	Timestamp next_due; /* nothing of it comes due earlier, but what is held */
 	Timestamp due_low;  /* lowest due time announced since the scheduler looked */
 	bool demand;        /* work came and no executor has taken notice */
 	TimestampTz demand_since;
 	bool help;             /* more work than its executors can do at once */
 	int executors;         /* slots in use */
 	int idle;              /* of them, waiting for their latch */
-	TimestampTz due_again; /* the scheduler could not promote what is due: not before this */
-	int due_misses;        /* so often in a row */
+	TimestampTz due_again; /* what is due and others hold is tried again then; 0: nothing */
+	int due_misses;        /* so often in vain, in a row */
+	bool due_failed;       /* promoting failed: nothing is tried before due_again */
 	bool held_back;        /* tasks were passed over for want of a place (place.c) */
 	Timestamp token_at;    /* or until a rate limit lets one start then; DT_NOEND: none */
 	int failures;          /* starts that failed in a row */

@@ -136,6 +136,7 @@ load_due(Store *store)
 			entry->next_due = Min(entry->next_due, due_at);
 			entry->due_low = Min(entry->due_low, due_at);
 			entry->due_again = 0;
+			entry->due_failed = false;
 		}
 		LWLockRelease(stent_shared->lock);
 		from = ready_role_key(bucket) + INT64CONST(1);

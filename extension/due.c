@@ -95,18 +95,20 @@ due_try_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char k
 	return result;
 }
 
-/* When the bucket's role has something due first; DT_NOEND: never. */
+/* When the bucket's role has something due first after a time; DT_NOEND: never. */
 Timestamp
-due_first(Store *store, int64 bucket)
+due_first(Store *store, int64 bucket, Timestamp after)
 {
 	StoreRel *table = store_table(store, STORE_DUE);
 	Timestamp due_at = DT_NOEND;
-	ScanKeyData key;
+	ScanKeyData keys[2];
 	bool isnull;
 
-	ScanKeyInit(&key, DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
+	ScanKeyInit(&keys[0], DUE_ROLE_KEY, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(ready_role_key(bucket)));
-	if (store_find(table, GetActiveSnapshot(), &key, 1))
+	ScanKeyInit(&keys[1], DUE_AT, BTGreaterStrategyNumber, F_TIMESTAMP_GT,
+				TimestampGetDatum(after));
+	if (store_find(table, GetActiveSnapshot(), keys, 2))
 		due_at = DatumGetTimestamp(slot_getattr(table->out, DUE_AT, &isnull));
 	ExecClearTuple(table->out);
 	return due_at;

@@ -47,7 +47,7 @@ extern bool due_scan_next(DueScan *scan, DueEntry *entry);
 extern int due_scan_page(DueScan *scan, DueEntry *entries, int max);
 extern void due_scan_end(DueScan *scan);
 extern bool due_promote_one(Store *store, const DueEntry *entry);
-extern Timestamp due_first(Store *store, int64 bucket);
+extern Timestamp due_first(Store *store, int64 bucket, Timestamp after);
 extern bool due_seek(Store *store, int64 from_role_key, int64 *bucket, Timestamp *due_at);
 extern int due_promote(Store *store, int64 bucket, Timestamp now, int max);
 

@@ -288,6 +288,19 @@ reap(void)
 	}
 }
 
+/* When something of the role is to be promoted, by the server's clock. */
+static TimestampTz
+promote_at(const BoardRole *role, TimestampTz now, Timestamp moment)
+{
+	TimestampTz at = DT_NOEND;
+
+	if (role->due_failed)
+		return role->due_again;
+	if (role->next_due != DT_NOEND)
+		at = now + (role->next_due - moment);
+	return role->due_again != 0 ? Min(at, role->due_again) : at;
+}
+
 /* The roles of this database that want an executor, or have something due. */
 static int
 roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *again)
@@ -304,6 +317,8 @@ roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *
 	board_scan_begin(&status);
 	while ((role = hash_seq_search(&status)) != NULL)
 	{
+		TimestampTz at;
+
 		if (role->key.database != me.database)
 			continue;
 		if (slots_wants_executor(role, now, again))
@@ -319,14 +334,11 @@ roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *
 				listed = room;
 			}
 		}
-		if (role->next_due == DT_NOEND)
-			continue;
-		if (role->due_again > now)
-			*again = Min(*again, role->due_again);
-		else if (role->next_due <= moment && *n_dues < ROLES_A_PASS)
+		at = promote_at(role, now, moment);
+		if (at <= now && *n_dues < ROLES_A_PASS)
 			dues[(*n_dues)++] = role->key.role;
 		else
-			*again = Min(*again, now + (role->next_due - moment));
+			*again = Min(*again, at);
 	}
 	/* no slot is given to anybody before it has one, so it must be asked for */
 	if (longest != NULL && !listed)
@@ -335,11 +347,15 @@ roles_to_serve(Oid *starts, int *n_starts, Oid *dues, int *n_dues, TimestampTz *
 	return *n_starts + *n_dues;
 }
 
-/* Promote what of a role has come due. */
+/*
+ * Promote what of a role has come due. What others hold is tried again later, and
+ * keeps nothing else waiting.
+ */
 static void
 promote(Oid role)
 {
 	Timestamp next = DT_NOEND;
+	bool held = false;
 	BoardRole *entry;
 	char *name;
 	int done = 0;
@@ -348,7 +364,12 @@ promote(Oid role)
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	entry = board_role(me.database, role, false);
 	if (entry != NULL)
+	{
 		entry->due_low = DT_NOEND;
+		/* who lets go of something from now on makes us try again */
+		entry->due_again = DT_NOEND;
+		entry->due_failed = false;
+	}
 	LWLockRelease(stent_shared->lock);
 	do
 	{
@@ -359,13 +380,17 @@ promote(Oid role)
 		name = GetUserNameFromId(role, true);
 		if (name != NULL)
 		{
+			int64 bucket = ready_first_bucket(name);
+			Timestamp now = clock_now();
+
 			PushActiveSnapshot(GetTransactionSnapshot());
 			store = store_open("promoting tasks");
-			n = due_promote(store, ready_first_bucket(name), clock_now(), DUE_BATCH);
+			n = due_promote(store, bucket, now, DUE_BATCH);
 			CommandCounterIncrement();
 			PopActiveSnapshot();
 			PushActiveSnapshot(GetTransactionSnapshot());
-			next = due_first(store, ready_first_bucket(name));
+			held = due_first(store, bucket, DT_NOBEGIN) <= now;
+			next = due_first(store, bucket, now);
 			store_close(store);
 			PopActiveSnapshot();
 		}
@@ -380,15 +405,15 @@ promote(Oid role)
 	if (entry != NULL)
 	{
 		entry->next_due = Min(next, entry->due_low);
-		entry->due_again = 0;
-		if (done > 0 || entry->next_due > clock_now())
+		if (!held || done > 0)
 			entry->due_misses = 0;
-		else
+		entry->due_again = 0;
+		if (held)
 		{
-			/* somebody holds them: whoever it is has a timer of its own */
-			int delay = Min(1 << Min(entry->due_misses, 10), DUE_AGAIN_MAX_S);
+			/* the first time again at once, for what was done may have made it free */
+			int delay = done > 0 ? 0 : Min(1 << Min(entry->due_misses, 10), DUE_AGAIN_MAX_S);
 
-			entry->due_misses++;
+			entry->due_misses += done == 0;
 			entry->due_again = GetCurrentTimestamp() + delay * USECS_PER_SEC;
 		}
 	}
@@ -417,9 +442,12 @@ try_promote(Oid role)
 		LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 		entry = board_role(me.database, role, false);
 		if (entry != NULL)
+		{
+			entry->due_failed = true;
 			entry->due_again =
 				GetCurrentTimestamp() +
 				Min(1 << Min(entry->due_misses++, 10), DUE_AGAIN_MAX_S) * USECS_PER_SEC;
+		}
 		LWLockRelease(stent_shared->lock);
 		RESUME_INTERRUPTS();
 	}

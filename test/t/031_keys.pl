@@ -145,6 +145,10 @@ $node->safe_psql('postgres', "SELECT stent.dispatch('turn', '{\"key\": \"held\",
 comes($node, "SELECT count(*) = 1 FROM stent.due WHERE kind = 'k'", 'who is behind it has left a nudge');
 # time for the scheduler to have tried, in vain, and to be in its pause
 comes($node, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'stent scheduler' AND state = 'idle')", 'the scheduler has tried');
+# its pauses double; by now the next try is far away
+usleep(8_500_000);
+my $delayed = $node->safe_psql('postgres', "SELECT stent.dispatch('turn', '{\"key\": \"late\", \"n\": 1}', delay => '0.1s')");
+comes($node, "SELECT state = 'ready' FROM stent.tasks WHERE id = $delayed", 'what others hold keeps nothing else from being promoted', patience => 4);
 $holder->query_safe('COMMIT');
 comes($node, "SELECT NOT EXISTS (SELECT FROM stent.due)", 'the nudge was acted on when it could be', patience => 5);
 $node->safe_psql('postgres', 'ALTER SYSTEM SET stent.max_executors = 4; SELECT pg_reload_conf()');
