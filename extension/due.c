@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
@@ -224,16 +225,12 @@ expire(Store *store, const DueEntry *entry)
 }
 
 /* Take one task out of its delay; false if somebody else has it. */
-bool
-due_promote_one(Store *store, const DueEntry *entry)
+static bool
+end_delay(Store *store, const DueEntry *entry)
 {
 	ItemPointerData tid = entry->tid;
 	Task *task;
 
-	if (entry->kind == DUE_DEADLINE)
-		return expire(store, entry);
-	if (entry->kind == DUE_NUDGE)
-		return line_nudged(store, entry);
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
 		return false;
 	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
@@ -244,6 +241,50 @@ due_promote_one(Store *store, const DueEntry *entry)
 		elog(ERROR, "due entry of task " INT64_FORMAT " has no scheduled task", entry->task_id);
 	task_move(store, task, TASK_READY);
 	return true;
+}
+
+static bool
+act_on(Store *store, const DueEntry *entry)
+{
+	switch (entry->kind)
+	{
+		case DUE_DEADLINE:
+			return expire(store, entry);
+		case DUE_NUDGE:
+			return line_nudged(store, entry);
+		default:
+			return end_delay(store, entry);
+	}
+}
+
+static bool
+is_there(Store *store, const DueEntry *entry)
+{
+	StoreRel *table = store_table(store, STORE_DUE);
+	ItemPointerData tid = entry->tid;
+	bool there = table_tuple_fetch_row_version(table->rel, &tid, GetActiveSnapshot(), table->out);
+
+	ExecClearTuple(table->out);
+	return there;
+}
+
+/* Act on one entry; false if somebody else has it. */
+bool
+due_promote_one(Store *store, const DueEntry *entry)
+{
+	bool done;
+
+	if (GetActiveSnapshot()->curcid == GetCurrentCommandId(false))
+		return act_on(store, entry);
+	/*
+	 * What this very transaction did since it looked may have taken the entry, or moved
+	 * its task: others of its key have ended, or its own deadline came first.
+	 */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	done = is_there(store, entry) && act_on(store, entry);
+	PopActiveSnapshot();
+	return done;
 }
 
 /*
