@@ -274,11 +274,12 @@ due_promote_one(Store *store, const DueEntry *entry)
 {
 	bool done;
 
-	if (GetActiveSnapshot()->curcid == GetCurrentCommandId(false))
+	if (entry->kind != DUE_NUDGE && GetActiveSnapshot()->curcid == GetCurrentCommandId(false))
 		return act_on(store, entry);
 	/*
 	 * What this very transaction did since it looked may have taken the entry, or moved
-	 * its task: others of its key have ended, or its own deadline came first.
+	 * its task: others of its key have ended, or its own deadline came first. A nudge is
+	 * acted on by a later command than looked.
 	 */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -70,6 +70,9 @@ typedef struct Batch
 	bool more; /* something claimable was left for another commit */
 } Batch;
 
+/* so long may be spent on what is due and makes nobody ready */
+#define PROMOTE_MOST_US 100000.0
+
 volatile bool run_saw_more;
 
 static HTAB *times;
@@ -310,7 +313,11 @@ best_due(Batch *batch, DueEntry *entries, int n)
 	return best;
 }
 
-/* Promote one task of ours that nobody holds, of at least this priority. */
+/*
+ * Promote one task of ours that nobody holds, of at least this priority. What is due
+ * and makes nobody ready (a nudge about an empty line, a task that has to wait for its
+ * turn) must not keep us from what is behind it.
+ */
 static bool
 promote_one(Batch *batch, Timestamp now, int min_priority)
 {
@@ -327,9 +334,13 @@ promote_one(Batch *batch, Timestamp now, int min_priority)
 		while (!done && (best = best_due(batch, entries, n)) != NULL &&
 			   ready_bucket_priority(best->bucket) >= min_priority)
 		{
-			done = due_promote_one(batch->store, best);
+			uint64 inserts = ready_inserts;
+
+			done = due_promote_one(batch->store, best) && ready_inserts != inserts;
 			best->kind = '\0'; /* if not done, somebody holds it */
 		}
+		if (elapsed_us(batch) >= PROMOTE_MOST_US)
+			break;
 	}
 	due_scan_end(&scan);
 	return done;
@@ -371,7 +382,14 @@ promote_before(Batch *batch)
 			(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
 	}
 	else if (may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
+	{
+		uint64 inserts = ready_inserts;
+		bool sure = have_ready || best->kind != DUE_NUDGE;
+
 		(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
+		if (!sure || (!have_ready && ready_inserts == inserts))
+			(void) promote_one(batch, now, PRIORITY_MIN);
+	}
 	else if (best != NULL)
 		(void) promote_one(batch, now,
 						   have_ready ? ready_bucket_priority(ready.bucket) + 1 : PRIORITY_MIN);
