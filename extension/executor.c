@@ -219,7 +219,7 @@ serve(void)
 		if (!healthy && me.slot >= 0)
 			slots_healthy(me.slot);
 		healthy = true;
-		work_left = report.done > 0 || report.given_back > 0;
+		work_left = report.done > 0 || report.given_back > 0 || report.more_due;
 		if (!work_left)
 			found_nothing = GetCurrentTimestamp();
 		else if (me.slot >= 0 && report.drained && report.given_back == 0 &&

@@ -67,7 +67,8 @@ typedef struct Batch
 	int given_back;
 	int most_subxids; /* used by one task so far */
 	bool must_end;
-	bool more; /* something claimable was left for another commit */
+	bool more;     /* something claimable was left for another commit */
+	bool more_due; /* what has come due was more than is promoted at a time */
 } Batch;
 
 /* so long may be spent on what is due and makes nobody ready */
@@ -339,11 +340,22 @@ promote_one(Batch *batch, Timestamp now, int min_priority)
 			done = due_promote_one(batch->store, best) && ready_inserts != inserts;
 			best->kind = '\0'; /* if not done, somebody holds it */
 		}
-		if (elapsed_us(batch) >= PROMOTE_MOST_US)
+		if (!done && elapsed_us(batch) >= PROMOTE_MOST_US)
+		{
+			batch->more_due = true;
 			break;
+		}
 	}
 	due_scan_end(&scan);
 	return done;
+}
+
+/* Promote a bounded number of what has come due of the role, whoever may serve it. */
+static void
+promote_some(Batch *batch, Timestamp now)
+{
+	if (due_promote(batch->store, batch->claimer.first, now, DUE_BATCH) == DUE_BATCH)
+		batch->more_due = true;
 }
 
 /*
@@ -379,14 +391,14 @@ promote_before(Batch *batch)
 	{
 		/* what this call may serve can stand behind what it may not */
 		if (!promote_one(batch, now, PRIORITY_MIN))
-			(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
+			promote_some(batch, now);
 	}
 	else if (may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
 	{
 		uint64 inserts = ready_inserts;
 		bool sure = have_ready || best->kind != DUE_NUDGE;
 
-		(void) due_promote(store, batch->claimer.first, now, DUE_BATCH);
+		promote_some(batch, now);
 		if (!sure || (!have_ready && ready_inserts == inserts))
 			(void) promote_one(batch, now, PRIORITY_MIN);
 	}
@@ -570,7 +582,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 		PopActiveSnapshot();
 		if (!ran)
 		{
-			drained = !batch.more;
+			drained = !batch.more && !batch.more_due;
 			break;
 		}
 	}
@@ -590,6 +602,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 	report->done = batch.done;
 	report->given_back = batch.given_back;
 	report->more = batch.more;
+	report->more_due = batch.more_due;
 	report->drained = drained;
 }
 
@@ -670,7 +683,9 @@ stent_run(PG_FUNCTION_ARGS)
 		queues = queue_names(PG_GETARG_ARRAYTYPE_P(1), &n_queues);
 	run_batch(max_tasks, queues, n_queues, &report);
 	/* 0 would say that nothing is claimable */
-	PG_RETURN_INT32(report.done > 0 ? report.done : report.given_back);
+	if (report.done == 0)
+		report.done = Max(report.given_back, report.more_due ? 1 : 0);
+	PG_RETURN_INT32(report.done);
 }
 
 static const Task *

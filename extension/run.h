@@ -12,6 +12,7 @@ typedef struct RunReport
 	int done;       /* tasks that ended */
 	int given_back; /* tasks that will run again, uncharged */
 	bool more;      /* it ended though there was more to claim */
+	bool more_due;  /* what has come due was more than is promoted at a time */
 	bool drained;   /* it ended because nothing more was claimable */
 } RunReport;
 
