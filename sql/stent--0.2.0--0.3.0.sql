@@ -949,9 +949,14 @@ BEGIN
                    'AND EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.finished_at + m.ttl > $1) '
                    'ON CONFLICT DO NOTHING', leaf) USING stent.now();
     GET DIAGNOSTICS remembered = ROW_COUNT;
-    -- an execution lives as long as any of its tasks, whatever has become of its root
+    -- an execution lives as long as any of its tasks, whatever has become of its root;
+    -- what a dead letter that is replayed finds there, the context, goes with its root
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
-                   'WHERE a.execution_id IN (SELECT c.execution_id FROM stent.child c) '
+                   'JOIN (SELECT o.execution_id, bool_or(o.lives) AS lives '
+                         'FROM (SELECT c.execution_id, true AS lives FROM stent.child c '
+                               'UNION ALL SELECT d.execution_id, false FROM stent.dead_letter d) o '
+                         'GROUP BY o.execution_id) e ON e.execution_id = a.execution_id '
+                   'WHERE e.lives OR a.id = a.execution_id '
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
@@ -987,6 +992,7 @@ BEGIN
             WHERE k.finished_at < cutoff
               AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = k.execution_id)
+              AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = k.id)
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
             RETURNING k.id, k.args_ref, k.result_ref)
@@ -1046,6 +1052,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.state = 'c'
                                                      AND a.finished_at + m.ttl > stent.now())
           AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = a.execution_id)
+          AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = a.id)
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
