@@ -87,6 +87,18 @@ typedef struct LineRow
 
 static Head heads[HEADS];
 
+/* lines this transaction has nudged; more than these it may nudge again */
+#define NUDGED 256
+
+typedef struct Nudged
+{
+	int64 line; /* NO_LINE: none */
+	int64 bucket;
+} Nudged;
+
+static Nudged nudged[NUDGED];
+static bool any_nudged;
+
 static double
 us_since(instr_time then)
 {
@@ -156,17 +168,29 @@ forget_heads(void)
 }
 
 static void
+forget_nudged(void)
+{
+	if (any_nudged)
+		memset(nudged, 0, sizeof(nudged));
+	any_nudged = false;
+}
+
+static void
 xact_ended(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		forget_heads();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_COMMIT)
+		forget_nudged();
 }
 
 static void
 subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_heads();
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	forget_heads();
+	forget_nudged();
 }
 
 void
@@ -338,8 +362,15 @@ count_older(Store *store, int64 line, int64 position, int n, bool *own)
 static void
 nudge(Store *store, int64 line, int64 bucket)
 {
+	Nudged *slot = &nudged[(uint64) line % NUDGED];
+
+	/* one does for all this transaction changes: it is seen with its commit */
+	if (slot->line == line && slot->bucket == bucket)
+		return;
 	STENT_FAULT("line_before_nudge");
 	due_nudge(store, line, bucket);
+	*slot = (Nudged){line, bucket};
+	any_nudged = true;
 }
 
 /*
@@ -413,10 +444,16 @@ find_blocked(Store *store, int64 line, LineRow *row)
 {
 	StoreRel *table = store_table(store, STORE_LINE);
 	IndexScanDesc scan = begin_scan(table, line);
+	instr_time begun;
 	bool found = false;
 
-	while (!found && next_row(table, scan, ForwardScanDirection, row))
+	INSTR_TIME_SET_CURRENT(begun);
+	for (int i = 0; !found && next_row(table, scan, ForwardScanDirection, row); i++)
+	{
+		if (i == 0)
+			remember_head(line, row->position, begun);
 		found = row->blocked;
+	}
 	end_scan(table, scan);
 	return found;
 }
@@ -610,6 +647,8 @@ line_nudged(Store *store, const DueEntry *entry)
 		return false;
 	/* it may be about one committed late */
 	forget_head(entry->line);
+	/* it may be our own */
+	forget_nudged();
 	push_fresh_snapshot();
 	done = decide(store, entry->line, max_per_key_now(store, entry->bucket)) &&
 		   store_delete(store_table(store, STORE_DUE), &tid, false) == TM_Ok;
