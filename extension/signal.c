@@ -20,6 +20,7 @@
 #include "utils/snapmgr.h"
 
 #include "access.h"
+#include "child.h"
 #include "compat.h"
 #include "errors.h"
 #include "intern.h"
@@ -55,9 +56,18 @@ not_an_execution(int64 id, int64 execution_id)
 					errhint("Send the signal to execution " INT64_FORMAT ".", execution_id)));
 }
 
-/* Refuse an execution that is not live, by what the caller may see. */
+/* Whether any task below the root lives. */
+static bool
+has_live_children(Store *store, int64 execution_id)
+{
+	int64 parent_id = NO_ID;
+
+	return child_next_parent(store, execution_id, &parent_id);
+}
+
+/* Refuse an execution that is not live, by what the caller may see; its root is not. */
 static void
-check_in_views(int64 id)
+check_in_views(Store *store, int64 id)
 {
 	Oid types[1] = {INT8OID};
 	Datum values[1];
@@ -81,7 +91,7 @@ check_in_views(int64 id)
 	if (execution_id != id)
 		not_an_execution(id, execution_id);
 	(void) SPI_getbinval(row, desc, 2, &isnull);
-	if (!isnull)
+	if (!isnull && !has_live_children(store, id))
 		ereport(
 			ERROR,
 			(errcode(STENT_ERR_FINISHED),
@@ -103,7 +113,7 @@ check_execution(int64 id)
 	task = task_find_live(store, id);
 	if (task == NULL || task->execution_id != id ||
 		!caller_may_act_for(lane_get(store, task->lane_id)->role))
-		check_in_views(id);
+		check_in_views(store, id);
 	PopActiveSnapshot();
 	store_close(store);
 }

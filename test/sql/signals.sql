@@ -93,6 +93,21 @@ SELECT sig_try(:id);
 RESET ROLE;
 SELECT sent_by FROM stent.signal WHERE execution_id = :id3 AND name = 'admin';
 
+-- an execution whose root has finished lives as long as a task below it does
+CREATE FUNCTION sig_parent() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM stent.spawn('sig_f', delay => '1h'); RETURN 1; END $$;
+SELECT stent.register('sig_parent', 'sig_parent()');
+SELECT stent.dispatch('sig_parent') AS parent \gset
+DO $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
+SELECT stent.state_of(:parent) ->> 'state' AS root, sig_try(:parent, 'below');
+SELECT id AS below FROM stent.tasks WHERE parent_id = :parent \gset
+SELECT sig_try(:below);
+SET ROLE sig_other;
+SELECT sig_try(:parent);
+RESET ROLE;
+SELECT stent.cancel(:parent);
+SELECT sig_try(:parent);
+SELECT stent.unregister('sig_parent');
+
 -- they leave with their execution
 SELECT stent.run();
 SELECT stent.discard_many('sig_f');
@@ -110,4 +125,4 @@ SELECT count(*) AS left_over FROM stent.signal WHERE execution_id = :id;
 SELECT stent.unregister('sig_f');
 DROP OWNED BY sig_other, sig_admin;
 DROP ROLE sig_other, sig_admin;
-DROP FUNCTION sig_f, sig_try;
+DROP FUNCTION sig_f, sig_parent, sig_try;
