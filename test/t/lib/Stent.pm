@@ -83,7 +83,9 @@ sub value
 	my ($node, $database, $query) = @_;
 	my ($out, $err);
 
-	return undef if $node->psql($database, $query, stdout => \$out, stderr => \$err) != 0;
+	# a server that refuses connections may be rid of psql before the query is written to it
+	my $status = eval { $node->psql($database, $query, stdout => \$out, stderr => \$err) } // -1;
+	return undef if $status != 0;
 	return $out;
 }
 
