@@ -112,8 +112,7 @@ compat_check_index_constraints(ResultRelInfo *rri, TupleTableSlot *slot, EState 
 
 /* 16 tells which indexes need entries, not only whether any does. */
 static inline TM_Result
-compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wait,
-					bool *keys_changed)
+compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool *keys_changed)
 {
 	TM_FailureData tmfd;
 	LockTupleMode mode;
@@ -125,7 +124,7 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, bool wa
 #endif
 
 	result = table_tuple_update(rel, tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
-								InvalidSnapshot, wait, &tmfd, &mode, &indexes);
+								InvalidSnapshot, true, &tmfd, &mode, &indexes);
 	*keys_changed = indexes != 0;
 	return result;
 }

@@ -408,7 +408,7 @@ decide(Store *store, int64 line, int n)
 		Task *task;
 
 		fill_row(values, line, rows[i].position, rows[i].task_id, false, rows[i].bucket);
-		if (store_update_nowait(store, table, &rows[i].tid, values, nulls) != TM_Ok)
+		if (store_replace_nowait(store, table, &rows[i].tid, values, nulls) != TM_Ok)
 		{
 			all = false;
 			continue;

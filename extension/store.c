@@ -447,7 +447,7 @@ store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, 
 	TM_Result result;
 
 	fill_slot(table->in, values, nulls);
-	result = compat_tuple_update(table->rel, tid, table->in, true, &keys_changed);
+	result = compat_tuple_update(table->rel, tid, table->in, &keys_changed);
 	if (result == TM_Ok)
 	{
 		if (keys_changed)
@@ -475,19 +475,17 @@ store_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool
 	return at;
 }
 
-/* Replace the row at tid, which others may hold, without waiting. */
+/*
+ * Put another row of the same key in the place of the one at tid, unless a transaction
+ * holds that; then TM_BeingModified. By deleting it, for an update must wait.
+ */
 TM_Result
-store_update_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
+store_replace_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *values, bool *nulls)
 {
-	bool keys_changed = false;
-	TM_Result result;
+	TM_Result result = store_delete(table, tid, false);
 
-	fill_slot(table->in, values, nulls);
-	result = compat_tuple_update(table->rel, tid, table->in, false, &keys_changed);
-	if (result == TM_Ok && keys_changed)
-		compat_insert_index_tuples(table->rri, table->in, store->estate);
-	ResetPerTupleExprContext(store->estate);
-	ExecClearTuple(table->in);
+	if (result == TM_Ok)
+		(void) store_insert(store, table, values, nulls);
 	return result;
 }
 

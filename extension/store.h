@@ -196,8 +196,8 @@ extern ItemPointerData store_update(Store *store, StoreRel *table, ItemPointer t
 									bool *nulls);
 extern TM_Result store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
 								  bool *nulls);
-extern TM_Result store_update_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
-									 bool *nulls);
+extern TM_Result store_replace_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *values,
+									  bool *nulls);
 extern TM_Result store_delete(StoreRel *table, ItemPointer tid, bool wait);
 extern TM_Result store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder);
 extern void store_delete_found(StoreRel *table);
