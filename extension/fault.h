@@ -8,6 +8,7 @@
  *	  <point>:crash[:n]		SIGKILL to this backend, at the n-th pass
  *	  <point>:error[:n]		an error (XX000), at the n-th pass
  *	  <point>:lock:key		wait for the advisory lock, at every pass
+ *	  trace				a NOTICE, at every pass of every point
  */
 #ifndef STENT_FAULT_H
 #define STENT_FAULT_H
