@@ -300,7 +300,8 @@ replace_task(Store *store, const Options *options, int64 id, const char *key, Js
 			taken = ready_take(store, ready_bucket(options->role, task->priority, task->lane_id),
 							   task_position(task));
 		else if (task->state == TASK_SCHEDULED)
-			taken = due_take(store, options->bucket, task->due_at, task->id, DUE_READY);
+			taken = due_take(store, ready_bucket(options->role, task->priority, task->lane_id),
+							 task->due_at, task->id, DUE_READY);
 		else if (task->state == TASK_BLOCKED)
 			taken = line_take(store, task);
 	}

@@ -215,7 +215,11 @@ expire(Store *store, const DueEntry *entry)
 			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
 			task_position(task));
 	else if (task->state == TASK_SCHEDULED)
-		taken = due_take(store, entry->bucket, task->due_at, task->id, DUE_READY);
+		/* its own bucket, for it may have been rescheduled since the deadline was noted */
+		taken = due_take(
+			store,
+			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
+			task->due_at, task->id, DUE_READY);
 	else if (task->state == TASK_BLOCKED)
 		taken = line_take(store, task);
 	if (!taken)

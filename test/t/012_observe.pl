@@ -97,6 +97,15 @@ is(value_as('late', "SELECT stent._is_running($gate)"), 'f', 'and no other');
 is(value_as('ops', 'SELECT count(*) FROM stent.running'), 2, 'an admin sees all');
 is(value_as('ops', "SELECT queue, ready FROM stent.queues ORDER BY 1"), "bulk|1\ngates|2\noutside|1", 'in queues as well');
 
+# a delayed task is counted where it is, though its deadline, or its dedup key, was noted elsewhere
+my $moved = value("SELECT stent.dispatch('quick', queue => 'noted', run_at => stent.now() + interval '0.1 s', max_duration => '0.3 s')");
+value("SELECT stent.reschedule($moved, queue => 'moved', run_at => stent.now() + interval '1 hour')");
+becomes("SELECT state FROM stent.tasks WHERE id = $moved", 'timed_out', 'a rescheduled task reaches its deadline');
+my $replaced = value("SELECT stent.dispatch('quick', queue => 'noted', delay => '1 hour', dedup_key => 'replaced')");
+value("SELECT stent.dispatch('quick', queue => 'moved', dedup_key => 'replaced', on_duplicate => 'replace')");
+value("SELECT stent.cancel($replaced)");
+is(value("SELECT coalesce(sum(abs(ready)), 0), coalesce(sum(abs(scheduled)), 0), coalesce(bool_and(exact), true) FROM stent.queues WHERE queue IN ('noted', 'moved')"), '0|0|t', 'and none of them is counted any more');
+
 # -- counts
 value("SELECT count(*) FROM stent.dispatch_many('outside', array_fill('{}'::jsonb, ARRAY[20000]))");
 my $outside = "SELECT ready, scheduled, exact FROM stent.queues WHERE queue = 'outside'";
