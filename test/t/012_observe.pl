@@ -98,13 +98,17 @@ is(value_as('ops', 'SELECT count(*) FROM stent.running'), 2, 'an admin sees all'
 is(value_as('ops', "SELECT queue, ready FROM stent.queues ORDER BY 1"), "bulk|1\ngates|2\noutside|1", 'in queues as well');
 
 # a delayed task is counted where it is, though its deadline, or its dedup key, was noted elsewhere
-my $moved = value("SELECT stent.dispatch('quick', queue => 'noted', run_at => stent.now() + interval '0.1 s', max_duration => '0.3 s')");
+value(q{CREATE FUNCTION moving() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'; SELECT stent.register('moving', 'moving()')});
+value(q{SELECT stent.pause(function => 'moving')});
+my $moved = value(q{SELECT stent.dispatch('moving', queue => 'noted', run_at => stent.now() + interval '0.1 s', max_duration => '0.3 s')});
 value("SELECT stent.reschedule($moved, queue => 'moved', run_at => stent.now() + interval '1 hour')");
 becomes("SELECT state FROM stent.tasks WHERE id = $moved", 'timed_out', 'a rescheduled task reaches its deadline');
-my $replaced = value("SELECT stent.dispatch('quick', queue => 'noted', delay => '1 hour', dedup_key => 'replaced')");
-value("SELECT stent.dispatch('quick', queue => 'moved', dedup_key => 'replaced', on_duplicate => 'replace')");
+my $replaced = value(q{SELECT stent.dispatch('moving', queue => 'noted', delay => '1 hour', dedup_key => 'replaced')});
+value(q{SELECT stent.dispatch('moving', queue => 'moved', dedup_key => 'replaced', on_duplicate => 'replace')});
 value("SELECT stent.cancel($replaced)");
-is(value("SELECT coalesce(sum(abs(ready)), 0), coalesce(sum(abs(scheduled)), 0), coalesce(bool_and(exact), true) FROM stent.queues WHERE queue IN ('noted', 'moved')"), '0|0|t', 'and none of them is counted any more');
+is(value(q{SELECT COALESCE(sum(abs(ready)), 0), COALESCE(sum(abs(scheduled)), 0), COALESCE(bool_and(exact), true) FROM stent.queues WHERE queue IN ('noted', 'moved')}),
+	'0|0|t', 'and none of them is counted any more');
+value(q{SELECT stent.resume(function => 'moving')});
 
 # -- counts
 value("SELECT count(*) FROM stent.dispatch_many('outside', array_fill('{}'::jsonb, ARRAY[20000]))");
