@@ -235,7 +235,7 @@ use_version() { # <before or now>
 
 # BEFORE=<directory of another version's tree> bench/run before
 part_before() {
-    local round version each=$((SCALE * 200))
+    local round version used each=$((SCALE * 200))
     [[ -n ${BEFORE:-} ]] || die "part before needs BEFORE=<directory of another version's tree>"
     NOW_PATH=$PATH
     say "Building stent of $BEFORE."
@@ -253,16 +253,23 @@ part_before() {
         make_database versions
         set_executors 0
     done
-    for ((round = 1; round <= ROUNDS; round++)); do
-        progress "before, round $round of $ROUNDS"
+    # what one server wrote must not slow down the other
+    for ((round = 1; round <= 2 * ROUNDS; round++)); do
+        progress "before, round $round of $((2 * ROUNDS))"
         for version in $( ((round % 2)) && echo now before || echo before now); do
             use_version $version
             query CHECKPOINT
+            used=$(ticks)
             measure_insert "$version dispatch" dispatch stent.task 4 $((SCALE * 500)) 1
+            record_cost "$version dispatch" "$used" $((SCALE * 2000))
             measure_insert "$version many" dispatch_many stent.task 1 $((SCALE * 30)) 1000
             drain 2
             load_tasks $((each * 200))
+            query "VACUUM $LIVE"
+            query CHECKPOINT
+            used=$(ticks)
             measure_drain "$version run" run_100 stent.task 2 "$each" "$LIVE"
+            record_cost "$version run" "$used" $((each * 200))
             drain 1
             check "$(count stent.task)" 0 "tasks left" "$version run"
         done
@@ -271,6 +278,9 @@ part_before() {
     row "run, 100 a commit, 2 clients" "now run" "before run" ">= 0.95"
     row "dispatch, one a commit, 4 clients" "now dispatch" "before dispatch" ">= 0.95"
     row "dispatch_many of 1,000, 1 client" "now many" "before many" ">= 0.95"
+    row "Processor time of the server a task, microseconds" "" "" lower
+    row "run" "now run cost" "before run cost" "<= 1.05 x"
+    row "dispatch" "now dispatch cost" "before dispatch cost" "<= 1.05 x"
     use_version now
     set_executors $EXECUTORS
     use_cluster plain
