@@ -27,9 +27,8 @@
 #include "counter.h"
 #include "fault.h"
 #include "notes.h"
+#include "registry.h"
 #include "store.h"
-
-#define MAX_NAME_LENGTH 200
 
 /* A handler comes back to few names, mostly: look only so far back for one. */
 #define NOTES_BACK 32

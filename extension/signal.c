@@ -26,9 +26,8 @@
 #include "intern.h"
 #include "json.h"
 #include "outcome.h"
+#include "registry.h"
 #include "task.h"
-
-#define MAX_NAME_LENGTH 200
 
 static Datum
 name_argument(FunctionCallInfo fcinfo)

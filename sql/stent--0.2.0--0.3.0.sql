@@ -200,6 +200,9 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_spawn';
 COMMENT ON FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb) IS
   'in a handler: makes a child of its task, in the same execution, and returns its id. The child begins to exist with the commit of the attempt; a failed attempt leaves none. Options left NULL come from the registration; the execution''s max_duration bounds the child as well. 55000 outside a handler';
 
+COMMENT ON FUNCTION stent.run(integer, text[]) IS
+  'runs up to max_tasks ready tasks of current_user in this transaction and returns how many, or 1 where it ended none but gave tasks back or went through many due entries; 0 means nothing is claimable. It may return early: commit and call again. 42501 where current_user is not the session user';
+
 -- What a handler tells of its execution. All of it is written with the task's completion.
 
 CREATE FUNCTION stent.counter_add(name text, delta numeric) RETURNS void

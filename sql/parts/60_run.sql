@@ -2,7 +2,7 @@ CREATE FUNCTION stent.run(max_tasks integer DEFAULT 100, queues text[] DEFAULT N
 RETURNS integer
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_run';
 COMMENT ON FUNCTION stent.run(integer, text[]) IS
-  'runs up to max_tasks ready tasks of current_user in this transaction and returns how many; 0 means nothing is claimable. It may return early: commit and call again. 42501 where current_user is not the session user';
+  'runs up to max_tasks ready tasks of current_user in this transaction and returns how many, or 1 where it ended none but gave tasks back or went through many due entries; 0 means nothing is claimable. It may return early: commit and call again. 42501 where current_user is not the session user';
 
 CREATE FUNCTION stent.execution_id() RETURNS bigint
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'stent_execution_id';
