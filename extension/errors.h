@@ -23,5 +23,10 @@
 #define STENT_ERR_COMMIT_FAILED MAKE_SQLSTATE('S', 'T', '0', '0', '9')
 #define STENT_ERR_WAIT_RAN_OUT MAKE_SQLSTATE('S', 'T', '0', '1', '0')
 #define STENT_ERR_FINISHED MAKE_SQLSTATE('S', 'T', '0', '1', '1')
+#define STENT_ERR_LEASE_LOST MAKE_SQLSTATE('S', 'T', '0', '1', '2')
+#define STENT_ERR_PROTOCOL MAKE_SQLSTATE('S', 'T', '0', '1', '3')
+/* what a worker's handler failed with, if it did not say */
+#define STENT_ERR_HANDLER_FAILED MAKE_SQLSTATE('S', 'T', '0', '1', '4')
+#define STENT_ERR_WORKER_LOST MAKE_SQLSTATE('S', 'T', '0', '1', '5')
 
 #endif

@@ -25,6 +25,8 @@ int stent_idle_timeout = 60000;
 int stent_max_lanes = 10000;
 int stent_max_crashes = 5;
 int stent_task_pool_size = 256;
+int stent_lease_duration = 300000;
+int stent_max_lost = 5;
 
 static char *clock_text;
 static char *retention_text;
@@ -205,6 +207,23 @@ guc_init(void)
 	DefineCustomIntVariable("stent.max_crashes", "How often a task may crash the server.",
 							"Default 5.", &stent_max_crashes, 5, 1, 1000, PGC_SUSET, 0, NULL, NULL,
 							NULL);
+
+	/*
+	 * stent.lease_duration: how long a worker's claim holds, unless the claim says
+	 * otherwise, and again after each heartbeat. A worker that does not tell of itself
+	 * for that long loses its tasks to whoever claims next.
+	 */
+	DefineCustomIntVariable("stent.lease_duration", "How long a worker's lease holds.",
+							"Default 5 min.", &stent_lease_duration, 300000, 1000, 24 * 3600 * 1000,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	/*
+	 * stent.max_lost: a task whose lease expired is given to another worker, uncharged,
+	 * until that has happened this often; then it becomes a dead letter (ST015). 1 gives
+	 * it no second chance.
+	 */
+	DefineCustomIntVariable("stent.max_lost", "How often a task may lose its worker.", "Default 5.",
+							&stent_max_lost, 5, 1, 1000, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	/*
 	 * stent.task_pool_size: how many tasks an await or a map of this session has in

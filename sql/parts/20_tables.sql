@@ -116,8 +116,9 @@ CREATE TABLE stent.ready (
 COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lane and age';
 
 -- What happens at a time. kind: r becomes ready, d reaches its deadline, k somebody
--- has to look at a line (then task_id is just a number). role_key is the role part of
--- the bucket: a role's entries never stand before another's.
+-- has to look at a line (then task_id is just a number), l a lease may have expired (then
+-- task_id is its token). role_key is the role part of the bucket: a role's entries never
+-- stand before another's.
 CREATE TABLE stent.due (
     role_key integer NOT NULL,
     due_at timestamp NOT NULL,
@@ -329,6 +330,74 @@ CREATE TABLE stent.shared_value (
 );
 COMMENT ON TABLE stent.shared_value IS 'private: shared values';
 
+-- Tasks that workers have claimed: a row a claim (extension/lease.c). The ready entries
+-- are gone, the rows of the tasks were not touched; who ends the lease of one writes
+-- its row first. A member is one attempt: marks has replays * 65536 + attempt as they were
+-- in the task's row. token is the fence; heartbeats of some members only split a row
+-- into parts. The due entry of a token stands at due_at of the bucket's role, which is not
+-- after any expires_at. places: some member holds rows of stent.place.
+CREATE TABLE stent.lease (
+    token bigint NOT NULL,
+    part integer NOT NULL,
+    worker text NOT NULL,
+    claimed_at timestamp NOT NULL,
+    expires_at timestamp NOT NULL,
+    due_at timestamp NOT NULL,
+    bucket bigint NOT NULL,
+    places boolean NOT NULL,
+    task_ids bigint[] NOT NULL,
+    marks integer[] NOT NULL,
+    CONSTRAINT lease_pkey PRIMARY KEY (token, part)
+);
+COMMENT ON TABLE stent.lease IS 'private: tasks that workers have claimed';
+
+-- What leased tasks hold of limits: place number of a function (kind f, what: its id) or
+-- of a line (kind k). Others hold places as locks, see extension/place.c.
+CREATE TABLE stent.place (
+    kind "char" NOT NULL,
+    what bigint NOT NULL,
+    number integer NOT NULL,
+    task_id bigint NOT NULL,
+    CONSTRAINT place_pkey PRIMARY KEY (kind, what, number)
+);
+CREATE INDEX place_task_id_idx ON stent.place (task_id);
+COMMENT ON TABLE stent.place IS 'private: places that leased tasks hold under limits';
+
+-- Workers that have told of themselves. alive_until: when they are taken for dead unless
+-- they tell again. stopped_at: they said goodbye.
+CREATE TABLE stent.worker (
+    name text NOT NULL,
+    state text NOT NULL,
+    protocol integer NOT NULL,
+    functions text[],
+    queues text[],
+    tags text[],
+    slots integer,
+    busy integer,
+    info jsonb NOT NULL,
+    role text NOT NULL,
+    started_at timestamp NOT NULL,
+    seen_at timestamp NOT NULL,
+    alive_for interval NOT NULL,
+    alive_until timestamp NOT NULL,
+    stopped_at timestamp,
+    CONSTRAINT worker_pkey PRIMARY KEY (name)
+);
+COMMENT ON TABLE stent.worker IS 'private: workers that have told of themselves';
+
+-- What the programs that run external tasks have written, in order.
+CREATE TABLE stent.output (
+    task_id bigint NOT NULL,
+    replay smallint NOT NULL,
+    attempt smallint NOT NULL,
+    number bigint NOT NULL,
+    stream text NOT NULL,
+    written_at timestamp NOT NULL,
+    data bytea NOT NULL,
+    CONSTRAINT output_pkey PRIMARY KEY (task_id, replay, attempt, number)
+);
+COMMENT ON TABLE stent.output IS 'private: output of external tasks';
+
 -- Who runs this database's tasks: the server with this system identifier, in the
 -- data directory with this mark, in the database with this oid. The name sorts
 -- before archive and so before all others: a restore (without --jobs) loads it
@@ -390,6 +459,10 @@ SELECT pg_catalog.pg_extension_config_dump('stent.memo', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.signal', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.progress_entry', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.shared_value', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.lease', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.place', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.worker', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.output', '');
 
 -- Hot tables turn over completely: vacuum them by count, not by share.
 ALTER TABLE stent.task SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
@@ -407,4 +480,8 @@ ALTER TABLE stent.counter SET (autovacuum_vacuum_scale_factor = 0, autovacuum_va
 ALTER TABLE stent.progress_entry SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE stent.tally SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE stent.lease SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE stent.place SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0);
