@@ -197,6 +197,49 @@ compare_looks(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/*
+ * The roles of this database of which the board knows anything; -1 if it does not know
+ * all of them, or not all their heads.
+ */
+int
+board_roles(Oid **roles)
+{
+	int max = 16;
+	int n;
+
+	*roles = palloc_array(Oid, max);
+	for (;;)
+	{
+		HASH_SEQ_STATUS status;
+		BoardRole *role;
+		DatabaseSlot *database;
+		bool complete;
+
+		LWLockAcquire(stent_shared->lock, LW_SHARED);
+		database = shmem_database(MyDatabaseId, false);
+		complete = database != NULL && database->loaded;
+		n = 0;
+		board_scan_begin(&status);
+		while ((role = hash_seq_search(&status)) != NULL)
+		{
+			if (role->key.database != MyDatabaseId)
+				continue;
+			complete &= !role->incomplete;
+			if (n < max)
+				(*roles)[n] = role->key.role;
+			n++;
+		}
+		LWLockRelease(stent_shared->lock);
+		if (!complete)
+			return -1;
+		if (n <= max)
+			return n;
+		/* memory is not to be asked for under the lock */
+		max = 2 * n;
+		*roles = repalloc_array(*roles, Oid, max);
+	}
+}
+
 void
 board_sort(BoardLook *looks, int n)
 {

@@ -83,6 +83,7 @@ typedef struct BoardLook
 extern Size board_size(void);
 extern void board_startup(void);
 extern int board_look(Oid role, BoardLook **looks, uint64 *changes);
+extern int board_roles(Oid **roles);
 extern void board_sort(BoardLook *looks, int n);
 extern uint64 board_changes(Oid role);
 extern int board_above(Oid role, int64 end_bucket, int64 *above, int max);

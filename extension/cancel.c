@@ -180,7 +180,7 @@ decide(Cancel *cancel, int64 id)
 		{
 			cancel->execution_id = task->execution_id;
 			publish(cancel, lane_role(lane));
-			cancel->taken = task_try_take(cancel->store, task, &holder) == TM_Ok;
+			cancel->taken = task_try_end(cancel->store, task, &holder) == TM_Ok;
 			if (cancel->taken)
 			{
 				STENT_FAULT("cancel_after_take");
@@ -214,7 +214,7 @@ decide_below(Cancel *cancel, int64 id)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	task = task_find_live(cancel->store, id);
-	taken = task != NULL && task_try_take(cancel->store, task, &holder) == TM_Ok;
+	taken = task != NULL && task_try_end(cancel->store, task, &holder) == TM_Ok;
 	if (taken)
 	{
 		STENT_FAULT("cancel_child_after_take");

@@ -16,7 +16,10 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "catalog/pg_type.h"
 #include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
@@ -37,18 +40,14 @@
 /* The lane served last, so that lanes take turns across batches too. */
 int64 claim_last_bucket = -1;
 
-/* Before the snapshot is taken with which the batch begins. */
-void
-claim_begin(Claimer *claimer, Store *store, const char *role, char **queues, int n_queues, int max)
+static void
+begin(Claimer *claimer, Store *store, const char *role, char **queues, int n_queues, int max)
 {
-	memset(claimer, 0, sizeof(*claimer));
 	claimer->store = store;
 	claimer->role = role;
-	claimer->role_oid = get_role_oid(role, true);
+	claimer->role_oid = role == NULL ? InvalidOid : get_role_oid(role, true);
 	claimer->queues = queues;
 	claimer->n_queues = n_queues;
-	claimer->first = ready_first_bucket(role);
-	claimer->end = ready_end_bucket(role);
 	claimer->want = Max(Min(max, CLAIM_LANES), CLAIM_LANES_MIN);
 	claimer->ahead = Min(max, CLAIM_AHEAD);
 	claimer->lanes = palloc_array(LaneCursor, CLAIM_LANES);
@@ -61,33 +60,82 @@ claim_begin(Claimer *claimer, Store *store, const char *role, char **queues, int
 		claim_index_begin(claimer);
 }
 
+/* For SQL tasks of a role. Before the snapshot is taken with which the batch begins. */
+void
+claim_begin(Claimer *claimer, Store *store, const char *role, char **queues, int n_queues, int max)
+{
+	memset(claimer, 0, sizeof(*claimer));
+	claimer->first = ready_first_bucket(role);
+	claimer->end = ready_end_bucket(role);
+	begin(claimer, store, role, queues, n_queues, max);
+}
+
+/*
+ * For a worker: external tasks of a role, or, role NULL, of all roles whose buckets are
+ * where the first one is.
+ */
+void
+claim_begin_for_worker(Claimer *claimer, Store *store, const char *role, int64 first_bucket,
+					   char **queues, int n_queues, const ClaimFilter *filter, int max)
+{
+	memset(claimer, 0, sizeof(*claimer));
+	claimer->filter = filter;
+	claimer->first = first_bucket;
+	claimer->end = ready_role_end(first_bucket);
+	begin(claimer, store, role, queues, n_queues, max);
+}
+
+static bool
+is_among(const char *name, char **names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Whether a worker serves the lane of an external function. */
+static bool
+filter_passes(const ClaimFilter *filter, const Function *function, const Lane *lane)
+{
+	Datum *tags;
+	int n;
+
+	if (filter->functions != NULL &&
+		!is_among(function->name, filter->functions, filter->n_functions))
+		return false;
+	if (filter->tags == NULL || ArrayGetNItems(ARR_NDIM(lane->tags), ARR_DIMS(lane->tags)) == 0)
+		return true;
+	deconstruct_array(lane->tags, TEXTOID, -1, false, TYPALIGN_INT, &tags, NULL, &n);
+	for (int i = 0; i < n; i++)
+		if (is_among(TextDatumGetCString(tags[i]), filter->tags, filter->n_tags))
+			return true;
+	return false;
+}
+
 /* Whether this claimer may take tasks from the bucket's lane. */
 bool
 claim_may_serve(Claimer *claimer, int64 bucket)
 {
+	const Function *function;
 	const Lane *lane;
 
 	if (bucket < claimer->first || bucket >= claimer->end)
 		return false;
 	lane = lane_get(claimer->store, ready_bucket_lane(bucket));
-	if (strcmp(lane->role, claimer->role) != 0)
+	if (claimer->role != NULL && strcmp(lane->role, claimer->role) != 0)
 		return false;
 	for (int i = 0; i < claimer->n_full; i++)
 		if (claimer->full[i] == lane->function_id)
 			return false;
-	if (claimer->queues != NULL)
-	{
-		int i;
-
-		for (i = 0; i < claimer->n_queues; i++)
-			if (strcmp(claimer->queues[i], lane->queue) == 0)
-				break;
-		if (i == claimer->n_queues)
-			return false;
-	}
+	if (claimer->queues != NULL && !is_among(lane->queue, claimer->queues, claimer->n_queues))
+		return false;
 	if (claimer->paused != NULL && pause_holds(claimer->paused, lane))
 		return false;
-	return function_by_id(claimer->store, lane->function_id)->handler_name != NULL;
+	function = function_by_id(claimer->store, lane->function_id);
+	if (claimer->filter == NULL)
+		return function->handler_name != NULL;
+	return function->handler_name == NULL && filter_passes(claimer->filter, function, lane);
 }
 
 void
@@ -153,7 +201,7 @@ read_ahead(Claimer *claimer, LaneCursor *lane)
 	index_endscan(scan);
 	ExecClearTuple(table->out);
 	if (lane->fresh && lane->n > 0 && !claimer->board)
-		claim_index_head(lane->bucket, lane->candidates[0].position);
+		claim_index_head(claimer, lane->bucket, lane->candidates[0].position);
 	if (lane->n == 0)
 		claim_board_raise(claimer, lane, HEAD_END);
 	lane->fresh = false;
@@ -316,7 +364,7 @@ claim_pass_over_function(Claimer *claimer, int32 function_id)
 		drop_lane(claimer, i);
 	}
 	if (!claimer->board)
-		claim_index_full(function_id);
+		claim_index_full(claimer, function_id);
 }
 
 /* Take the entry just looked at; false if somebody else was first. */

@@ -41,12 +41,22 @@ typedef struct LaneCursor
 	Candidate candidates[CLAIM_AHEAD];
 } LaneCursor;
 
+/* What a worker serves; of SQL tasks nothing. */
+typedef struct ClaimFilter
+{
+	char **functions; /* NULL: all */
+	int n_functions;
+	char **tags; /* a task with tags needs one of them; NULL: none needed */
+	int n_tags;
+} ClaimFilter;
+
 typedef struct Claimer
 {
 	Store *store;
-	const char *role;
+	const char *role; /* NULL: any, of those in [first, end) */
 	Oid role_oid;
-	char **queues; /* NULL: all */
+	const ClaimFilter *filter; /* of a worker; NULL: it serves SQL tasks */
+	char **queues;             /* NULL: all */
 	int n_queues;
 	int64 first; /* the role's buckets are [first, end) */
 	int64 end;
@@ -90,6 +100,9 @@ extern int64 claim_last_bucket;
 
 extern void claim_begin(Claimer *claimer, Store *store, const char *role, char **queues,
 						int n_queues, int max);
+extern void claim_begin_for_worker(Claimer *claimer, Store *store, const char *role,
+								   int64 first_bucket, char **queues, int n_queues,
+								   const ClaimFilter *filter, int max);
 extern bool claim_peek(Claimer *claimer, Candidate *candidate);
 extern bool claim_take(Claimer *claimer, const Candidate *candidate);
 extern void claim_pass_over(Claimer *claimer);
@@ -110,7 +123,7 @@ extern void claim_index_begin(Claimer *claimer);
 extern bool claim_index_lanes(Claimer *claimer);
 extern void claim_index_restart(Claimer *claimer);
 extern void claim_index_look_up(Claimer *claimer);
-extern void claim_index_head(int64 bucket, int64 position);
-extern void claim_index_full(int32 function_id);
+extern void claim_index_head(const Claimer *claimer, int64 bucket, int64 position);
+extern void claim_index_full(const Claimer *claimer, int32 function_id);
 
 #endif

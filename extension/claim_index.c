@@ -11,7 +11,7 @@
  * the walk starts from the beginning, so that an entry that was committed late,
  * below a head, waits no longer than that. So do functions whose limit was reached:
  * for that long they are passed over unasked, lest a full lane of high priority
- * makes each batch begin with a walk.
+ * makes each batch begin with a walk. Workers, who serve many roles, remember nothing.
  */
 #include "postgres.h"
 
@@ -58,7 +58,7 @@ is_recent(instr_time since)
 static bool
 heads_usable(const Claimer *claimer)
 {
-	if (!heads_valid || n_heads == 0 || heads_first != claimer->first ||
+	if (claimer->filter != NULL || !heads_valid || n_heads == 0 || heads_first != claimer->first ||
 		heads_inserts != ready_inserts || heads_generation != store_generation())
 		return false;
 	return is_recent(heads_since);
@@ -67,6 +67,8 @@ heads_usable(const Claimer *claimer)
 static void
 forget_heads(Claimer *claimer)
 {
+	if (claimer->filter != NULL)
+		return;
 	n_heads = 0;
 	heads_valid = false;
 	heads_first = claimer->first;
@@ -77,8 +79,10 @@ forget_heads(Claimer *claimer)
 
 /* Where a lane begins, as far as this session has seen. */
 void
-claim_index_head(int64 bucket, int64 position)
+claim_index_head(const Claimer *claimer, int64 bucket, int64 position)
 {
+	if (claimer->filter != NULL)
+		return;
 	for (int i = 0; i < n_heads; i++)
 	{
 		if (heads[i].bucket == bucket)
@@ -96,6 +100,8 @@ claim_index_begin(Claimer *claimer)
 {
 	claimer->rank_end = claimer->first;
 	claimer->found_bucket = -1;
+	if (claimer->filter != NULL)
+		return;
 	claimer->from_memory = claimer->queues == NULL && heads_usable(claimer);
 	if (!claimer->from_memory)
 		forget_heads(claimer);
@@ -107,8 +113,10 @@ claim_index_begin(Claimer *claimer)
 
 /* A function's limit is reached. */
 void
-claim_index_full(int32 function_id)
+claim_index_full(const Claimer *claimer, int32 function_id)
 {
+	if (claimer->filter != NULL)
+		return;
 	for (int i = 0; i < n_full; i++)
 		if (full[i] == function_id)
 			return;
@@ -153,7 +161,8 @@ start_rank(Claimer *claimer, int64 from)
 	bucket = next_served(claimer, from, claimer->end, &position);
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, begin);
-	walk_ms = INSTR_TIME_GET_MILLISEC(end);
+	if (claimer->filter == NULL)
+		walk_ms = INSTR_TIME_GET_MILLISEC(end);
 	claimer->n_lanes = claimer->next_lane = 0;
 	forget_heads(claimer);
 	if (bucket < 0)
@@ -194,7 +203,7 @@ discover_lanes(Claimer *claimer)
 		if (bucket >= 0)
 		{
 			claim_add_lane(claimer, bucket, position, 0);
-			claim_index_head(bucket, position);
+			claim_index_head(claimer, bucket, position);
 			claimer->discover_from = bucket + 1;
 		}
 		else if (claimer->wrap_end > claimer->rank_start)
@@ -209,7 +218,8 @@ discover_lanes(Claimer *claimer)
 			complete = true;
 		}
 	}
-	heads_valid = first_time && complete;
+	if (claimer->filter == NULL)
+		heads_valid = first_time && complete;
 	return claimer->n_lanes > 0;
 }
 
@@ -247,7 +257,9 @@ recall_lanes(Claimer *claimer)
 static void
 forget_full(Claimer *claimer)
 {
-	n_full = claimer->n_full = 0;
+	claimer->n_full = 0;
+	if (claimer->filter == NULL)
+		n_full = 0;
 }
 
 /* Have some lanes to serve; false if there is nothing more. */

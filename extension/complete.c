@@ -48,16 +48,12 @@ remember_attempt(Store *store, const Task *task, Timestamp finished_at, Jsonb *e
 
 /*
  * The attempt failed: retry by the policy stored with the task, or, when its
- * attempts are spent, the policy does not want this error retried, or it is
- * final, keep it as a dead letter.
+ * attempts are spent, or the error is not to be retried, keep it as a dead letter.
  */
-void
-complete_failure(Store *store, Task *task, ErrorData *error, bool final)
+static void
+end_attempt(Store *store, Task *task, const RetryPolicy *policy, Jsonb *json, bool retryable)
 {
-	const RetryPolicy *policy = policy_get(store, task->policy_id);
 	Timestamp now = clock_now();
-	bool retryable = !final && retry_allowed(policy, unpack_sql_state(error->sqlerrcode));
-	Jsonb *json = json_error(error, retryable);
 
 	task->attempt++;
 	remember_attempt(store, task, now, json);
@@ -75,6 +71,54 @@ complete_failure(Store *store, Task *task, ErrorData *error, bool final)
 	task_move(store, task, TASK_FAILED);
 }
 
+/* The handler raised an error; final: it is not to be retried whatever the policy says. */
+void
+complete_failure(Store *store, Task *task, ErrorData *error, bool final)
+{
+	const RetryPolicy *policy = policy_get(store, task->policy_id);
+	bool retryable = !final && retry_allowed(policy, unpack_sql_state(error->sqlerrcode));
+
+	end_attempt(store, task, policy, json_error(error, retryable), retryable);
+}
+
+/* A worker says that its handler failed, with this error. */
+void
+complete_failure_given(Store *store, Task *task, const char *code, Jsonb *error, bool final)
+{
+	const RetryPolicy *policy = policy_get(store, task->policy_id);
+	bool retryable = !final && retry_allowed(policy, code);
+
+	end_attempt(store, task, policy, json_error_given(error, code, retryable), retryable);
+}
+
+/*
+ * The worker that had the task is lost. That spends no attempt: the task goes back to its
+ * place, unless that has happened too often; then it is a dead letter.
+ */
+void
+complete_lost(Store *store, Task *task)
+{
+	task->lost++;
+	if (task->lost < stent_max_lost)
+	{
+		task->changed = true;
+		task_move(store, task, TASK_READY);
+		return;
+	}
+	task->attempt++; /* the one that was lost last */
+	task->finished_at = clock_now();
+	task->error = json_error_parts(
+		unpack_sql_state(STENT_ERR_WORKER_LOST),
+		task->lost == 1 ? "the task lost its worker once"
+						: psprintf("the task lost its worker %d times", task->lost),
+		NULL,
+		"Its lease expired each time: the worker died, hung, or did not heartbeat. When the cause "
+		"is gone, stent.replay() runs the task again.",
+		NULL, false);
+	remember_attempt(store, task, task->finished_at, task->error);
+	task_move(store, task, TASK_FAILED);
+}
+
 /*
  * The execution outlived its max_duration. The root times out; a child is cancelled,
  * for nobody gave it a time.
@@ -86,7 +130,7 @@ complete_past_deadline(Store *store, Task *task)
 	task->error = json_error_parts(
 		unpack_sql_state(task->parent_id == NO_ID ? STENT_ERR_TIMED_OUT : STENT_ERR_CANCELLED),
 		"execution exceeded its max_duration", NULL, NULL, NULL, false);
-	if (task->started_at != NO_TIME)
+	if (task->started_at != NO_TIME || task->leased)
 	{
 		/* an attempt was under way */
 		task->attempt++;

@@ -10,6 +10,9 @@
 
 extern void complete_success(Store *store, Task *task, Jsonb *result);
 extern void complete_failure(Store *store, Task *task, ErrorData *error, bool final);
+extern void complete_failure_given(Store *store, Task *task, const char *code, Jsonb *error,
+								   bool final);
+extern void complete_lost(Store *store, Task *task);
 extern void complete_past_deadline(Store *store, Task *task);
 extern void complete_cancelled(Store *store, Task *task, const char *message);
 extern void complete_give_back(Store *store, Task *task);

@@ -22,6 +22,7 @@
 #include "fault.h"
 #include "intern.h"
 #include "json.h"
+#include "lease.h"
 #include "line.h"
 #include "ready.h"
 #include "errors.h"
@@ -198,30 +199,19 @@ due_scan_end(DueScan *scan)
 }
 
 /*
- * A task whose deadline has come and that nobody runs: take it and time it out.
- * A running one is judged by whoever runs it; the entry stays for later.
+ * A task whose deadline has come and that no session runs: take it and time it out.
+ * One that is run here is judged by whoever runs it; the entry stays for later.
  */
 static bool
 expire(Store *store, const DueEntry *entry)
 {
 	Task *task = task_find_live(store, entry->task_id);
-	bool taken = false;
+	TransactionId holder;
+	bool taken;
 
 	if (task == NULL)
 		return false;
-	if (task->state == TASK_READY)
-		taken = ready_take(
-			store,
-			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
-			task_position(task));
-	else if (task->state == TASK_SCHEDULED)
-		/* its own bucket, for it may have been rescheduled since the deadline was noted */
-		taken = due_take(
-			store,
-			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id),
-			task->due_at, task->id, DUE_READY);
-	else if (task->state == TASK_BLOCKED)
-		taken = line_take(store, task);
+	taken = task_try_end(store, task, &holder) == TM_Ok;
 	if (!taken)
 		return false;
 	complete_past_deadline(store, task);
@@ -256,6 +246,8 @@ act_on(Store *store, const DueEntry *entry)
 			return expire(store, entry);
 		case DUE_NUDGE:
 			return line_nudged(store, entry);
+		case DUE_LEASE:
+			return lease_due(store, entry);
 		default:
 			return end_delay(store, entry);
 	}

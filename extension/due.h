@@ -14,6 +14,7 @@
 #define DUE_READY 'r'    /* the task becomes ready */
 #define DUE_DEADLINE 'd' /* the task reaches its deadline */
 #define DUE_NUDGE 'k'    /* somebody has to decide who is next in a line (line.c) */
+#define DUE_LEASE 'l'    /* a lease may have expired; task_id: its token (lease.c) */
 
 /* when nudges are due: at once, and before all else, whatever the clock shows */
 #define DUE_NUDGE_AT ((Timestamp) 0)

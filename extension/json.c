@@ -74,13 +74,26 @@ push_field(JsonbParseState **state, const char *key, const char *text)
 	(void) pushJsonbValue(state, WJB_VALUE, &value);
 }
 
+static void
+push_bool(JsonbParseState **state, const char *key, bool yes)
+{
+	JsonbValue value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = strlen(key);
+	(void) pushJsonbValue(state, WJB_KEY, &value);
+	value.type = jbvBool;
+	value.val.boolean = yes;
+	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
 /* The form every error of a task has: code, message and what else is known. */
 Jsonb *
 json_error_parts(const char *code, const char *message, const char *detail, const char *hint,
 				 const char *context, bool retryable)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue value;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_field(&state, "code", code);
@@ -88,13 +101,39 @@ json_error_parts(const char *code, const char *message, const char *detail, cons
 	push_field(&state, "detail", detail);
 	push_field(&state, "hint", hint);
 	push_field(&state, "context", context);
-	value.type = jbvString;
-	value.val.string.val = "retryable";
-	value.val.string.len = strlen("retryable");
-	(void) pushJsonbValue(&state, WJB_KEY, &value);
-	value.type = jbvBool;
-	value.val.boolean = retryable;
-	(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	push_bool(&state, "retryable", retryable);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* An error object that a worker has given, with the code and retryable it means; texts are cut. */
+Jsonb *
+json_error_given(Jsonb *given, const char *code, bool retryable)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(&given->root);
+	JsonbIteratorToken token;
+	JsonbValue key;
+	JsonbValue value;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_field(&state, "code", code);
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		char *name;
+
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		name = pnstrdup(key.val.string.val, key.val.string.len);
+		if (strcmp(name, "code") == 0 || strcmp(name, "retryable") == 0)
+			continue;
+		if (value.type == jbvString)
+			value.val.string.len =
+				pg_mbcliplen(value.val.string.val, value.val.string.len, ERROR_FIELD_LENGTH);
+		(void) pushJsonbValue(&state, WJB_KEY, &key);
+		(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	push_bool(&state, "retryable", retryable);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

@@ -14,6 +14,7 @@ extern char *json_value_text(const JsonbValue *value);
 extern Jsonb *json_error(ErrorData *error, bool retryable);
 extern Jsonb *json_error_parts(const char *code, const char *message, const char *detail,
 							   const char *hint, const char *context, bool retryable);
+extern Jsonb *json_error_given(Jsonb *given, const char *code, bool retryable);
 extern char *json_string_field(Jsonb *json, const char *key);
 extern Jsonb *json_empty_object(void);
 extern Jsonb *json_null(void);

@@ -42,7 +42,7 @@ limit_enter(LimitHold *hold, Store *store, const Function *function, Oid role)
 		limit_leave(hold, store);
 	if (n == 0 && function->rate_limit == 0)
 		return true;
-	if (n > 0 && !place_take(PLACE_FUNCTION, function->id, n, role, &new.place))
+	if (n > 0 && !place_take(store, PLACE_FUNCTION, function->id, n, role, &new.place))
 		return false;
 	if (function->rate_limit > 0)
 	{

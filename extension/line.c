@@ -434,7 +434,7 @@ take_decision(Store *store, int64 line, int64 bucket, bool *fresh)
 	if (place_is_held(PLACE_DECISION, line))
 		return true;
 	return place_count() < PLACES_MANY &&
-		   place_take(PLACE_DECISION, line, 1,
+		   place_take(store, PLACE_DECISION, line, 1,
 					  lane_role(lane_get(store, ready_bucket_lane(bucket))), fresh);
 }
 
@@ -597,7 +597,7 @@ line_place(Store *store, int64 line, int64 bucket, bool *fresh)
 {
 	Oid role = lane_role(lane_get(store, ready_bucket_lane(bucket)));
 
-	if (!place_take(PLACE_LINE, line, max_per_key(store, bucket), role, fresh))
+	if (!place_take(store, PLACE_LINE, line, max_per_key(store, bucket), role, fresh))
 		return false;
 	if (*fresh || IsolationUsesXactSnapshot())
 	{
@@ -605,6 +605,33 @@ line_place(Store *store, int64 line, int64 bucket, bool *fresh)
 		push_fresh_snapshot();
 	}
 	return true;
+}
+
+/*
+ * The same for one task that is to be leased, whose place outlives the transaction: the
+ * number of the place, or -1.
+ */
+int
+line_claim(Store *store, int64 line, int64 bucket)
+{
+	PlaceSearch search = {.kind = PLACE_LINE, .what = line, .n = max_per_key(store, bucket)};
+	int number = place_claim(store, &search, lane_role(lane_get(store, ready_bucket_lane(bucket))));
+
+	if (number >= 0)
+	{
+		PopActiveSnapshot();
+		push_fresh_snapshot();
+	}
+	return number;
+}
+
+/* It is not used after all. */
+void
+line_unclaim(Store *store, int64 line, int number)
+{
+	PlaceSearch search = {.kind = PLACE_LINE, .what = line};
+
+	place_unclaim(&search, number);
 }
 
 /* Whether a task that was taken is among those of its line who may run. */

@@ -22,6 +22,8 @@ extern void line_leave(Store *store, const Task *task, TaskState from);
 extern TM_Result line_try_take(Store *store, const Task *task, TransactionId *holder);
 extern bool line_take(Store *store, const Task *task);
 extern bool line_place(Store *store, int64 line, int64 bucket, bool *fresh);
+extern int line_claim(Store *store, int64 line, int64 bucket);
+extern void line_unclaim(Store *store, int64 line, int number);
 extern bool line_allows(Store *store, int64 line, int64 bucket, int64 position);
 extern void line_demote(Store *store, Task *task);
 extern bool line_nudged(Store *store, const DueEntry *nudge);

@@ -7,6 +7,10 @@
 
 #include "postgres.h"
 
+#include "nodes/bitmapset.h"
+
+#include "store.h"
+
 /* So many places are enough for one transaction: each is a lock of the server's table. */
 #define PLACES_MANY 100
 
@@ -18,7 +22,23 @@ typedef enum PlaceKind
 	PLACE_RATE      /* to make the row of a rate that has lost its own; what: its function */
 } PlaceKind;
 
-extern bool place_take(PlaceKind kind, int64 what, int n, Oid role, bool *fresh);
+/* Places of one thing, looked for by one claim. */
+typedef struct PlaceSearch
+{
+	PlaceKind kind;
+	int64 what;
+	int n;
+	bool begun;
+	int rows;         /* places held by rows, at any number */
+	Bitmapset *taken; /* their numbers, below n */
+	int mine;         /* taken by this search */
+} PlaceSearch;
+
+extern bool place_take(Store *store, PlaceKind kind, int64 what, int n, Oid role, bool *fresh);
+extern int place_claim(Store *store, PlaceSearch *search, Oid role);
+extern void place_unclaim(PlaceSearch *search, int number);
+extern void place_keep(Store *store, PlaceKind kind, int64 what, int number, int64 task_id);
+extern void place_leave(Store *store, int64 task_id);
 extern void place_give_back(PlaceKind kind, int64 what);
 extern bool place_is_held(PlaceKind kind, int64 what);
 extern int place_count(void);

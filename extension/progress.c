@@ -130,8 +130,9 @@ leave_one_out(int64 task_id)
 	n_entries--;
 }
 
-static void
-add_entry(const Task *task, const char *step, Jsonb *detail)
+/* An attempt at the task tells of this, with the commit. */
+void
+progress_add(const Task *task, const char *step, Jsonb *detail)
 {
 	MemoryContext old;
 	Entry entry;
@@ -287,6 +288,17 @@ progress_init(void)
 	RegisterSubXactCallback(subxact_ended, NULL);
 }
 
+void
+progress_check_detail(Jsonb *detail)
+{
+	if (detail != NULL && VARSIZE(detail) > MAX_DETAIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("detail of %zu bytes exceeds the limit of %d", (Size) VARSIZE(detail),
+						MAX_DETAIL),
+				 errhint("Progress is for people; keep data in a table or in the context.")));
+}
+
 PG_FUNCTION_INFO_V1(stent_progress);
 Datum
 stent_progress(PG_FUNCTION_ARGS)
@@ -297,13 +309,8 @@ stent_progress(PG_FUNCTION_ARGS)
 	Jsonb *detail = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	StentProc *proc = shmem_my_proc();
 
-	if (detail != NULL && VARSIZE(detail) > MAX_DETAIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("detail of %zu bytes exceeds the limit of %d", (Size) VARSIZE(detail),
-						MAX_DETAIL),
-				 errhint("Progress is for people; keep data in a table or in the context.")));
-	add_entry(task, step, detail);
+	progress_check_detail(detail);
+	progress_add(task, step, detail);
 	if (proc != NULL)
 		shmem_set_step(proc, step, pg_mbcliplen(step, strlen(step), STEP_LENGTH - 1));
 	PG_RETURN_VOID();

@@ -250,7 +250,7 @@ make_row(Store *store, int32 function_id)
 	bool nulls[RATE_COLUMNS] = {0};
 	bool fresh;
 
-	if (!place_take(PLACE_RATE, function_id, 1, GetUserId(), &fresh))
+	if (!place_take(store, PLACE_RATE, function_id, 1, GetUserId(), &fresh))
 		return false;
 	values[RATE_FUNCTION_ID - 1] = Int32GetDatum(function_id);
 	values[RATE_PART - 1] = Int32GetDatum(0);

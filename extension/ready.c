@@ -66,6 +66,19 @@ ready_end_bucket(const char *role)
 	return role_key(role) + ((int64) 1 << ROLE_SHIFT);
 }
 
+/* The same, from any bucket of the role. */
+int64
+ready_role_start(int64 bucket)
+{
+	return (bucket >> ROLE_SHIFT) << ROLE_SHIFT;
+}
+
+int64
+ready_role_end(int64 bucket)
+{
+	return ((bucket >> ROLE_SHIFT) + 1) << ROLE_SHIFT;
+}
+
 /* The buckets of the same role and priority lie in [start, end). */
 int64
 ready_rank_start(int64 bucket)

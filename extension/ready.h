@@ -27,6 +27,8 @@ extern uint64 ready_takes;
 extern int64 ready_bucket(const char *role, int priority, int32 lane_id);
 extern int64 ready_first_bucket(const char *role);
 extern int64 ready_end_bucket(const char *role);
+extern int64 ready_role_start(int64 bucket);
+extern int64 ready_role_end(int64 bucket);
 extern int64 ready_rank_start(int64 bucket);
 extern int64 ready_rank_end(int64 bucket);
 extern int32 ready_role_key(int64 bucket);

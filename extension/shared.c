@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "json.h"
+#include "shared.h"
 #include "store.h"
 
 #define MAX_KEY_LENGTH 1000
@@ -257,28 +258,45 @@ add(Datum key, Jsonb *value, int64 delta)
 	return total;
 }
 
+/* Add to an integer, which must be there; returns the new total. */
+static int64
+add_int(Store *store, Datum key, int64 delta)
+{
+	JsonbValue number = {.type = jbvNumeric};
+	StoreRel *table;
+	int64 total;
+
+	begin_looking();
+	table = lock_newest(store, key, LockTupleNoKeyExclusive);
+	if (table == NULL)
+		unknown_key(key);
+	total = add(key, found_value(table), delta);
+	number.val.numeric = int64_to_numeric(total);
+	replace_value(store, table, key, JsonbValueToJsonb(&number));
+	PopActiveSnapshot();
+	return total;
+}
+
+/* As stent.shared_add_int(). */
+int64
+shared_add(Store *store, const char *key, int64 delta)
+{
+	return add_int(store, CStringGetTextDatum(key), delta);
+}
+
 PG_FUNCTION_INFO_V1(stent_shared_add_int);
 Datum
 stent_shared_add_int(PG_FUNCTION_ARGS)
 {
 	Datum key = key_argument(fcinfo);
-	JsonbValue number = {.type = jbvNumeric};
 	Store *store;
-	StoreRel *table;
 	int64 total;
 
 	if (PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("delta must not be null"),
 						errhint("Give a whole number; a negative one subtracts.")));
 	store = store_open("stent.shared_add_int()");
-	begin_looking();
-	table = lock_newest(store, key, LockTupleNoKeyExclusive);
-	if (table == NULL)
-		unknown_key(key);
-	total = add(key, found_value(table), PG_GETARG_INT64(1));
-	number.val.numeric = int64_to_numeric(total);
-	replace_value(store, table, key, JsonbValueToJsonb(&number));
-	PopActiveSnapshot();
+	total = add_int(store, key, PG_GETARG_INT64(1));
 	store_close(store);
 	PG_RETURN_INT64(total);
 }

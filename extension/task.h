@@ -53,8 +53,11 @@ typedef struct Task
 	char *dedup_key;
 	char *concurrency_key;
 
-	ItemPointerData tid; /* of the live row, if it has one */
-	bool changed;        /* differs from that row: giving the task back writes it */
+	ItemPointerData tid;  /* of the live row, if it has one */
+	bool changed;         /* differs from that row: giving the task back writes it */
+	bool leased;          /* a worker had it: its row is its lock, and it may hold places */
+	bool holds_no_places; /* of a leased one: that is known */
+	bool row_taken;       /* the live row is deleted already, by whom moves it on */
 
 	/* of a finished task */
 	Timestamp started_at;
@@ -77,5 +80,6 @@ extern const char *task_state_name(TaskState state);
 extern void task_move(Store *store, Task *task, TaskState to);
 extern void task_change_lane(Store *store, Task *task, int32 lane_id, int priority);
 extern TM_Result task_try_take(Store *store, const Task *task, TransactionId *holder);
+extern TM_Result task_try_end(Store *store, Task *task, TransactionId *holder);
 
 #endif

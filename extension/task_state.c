@@ -7,7 +7,8 @@
  * the task's lock; a caller has taken (deleted) it before it moves the task out
  * of that state. Entering a state writes its place. Nothing is written for
  * running: it lasts no longer than the transaction that took the entry, unless a
- * worker leases the task.
+ * worker leases the task. Such a task has no entry and is stored as ready; whoever
+ * ends the lease writes or deletes its row first (lease.c).
  */
 #include "postgres.h"
 
@@ -23,6 +24,7 @@
 #include "due.h"
 #include "fault.h"
 #include "intern.h"
+#include "lease.h"
 #include "line.h"
 #include "ready.h"
 #include "tally.h"
@@ -107,15 +109,15 @@ check_move(const Task *task, TaskState to)
 }
 
 /*
- * The hint an entry carries. None for a task that has crashed a server: who sees such
- * an entry reads the row before it takes it.
+ * The hint an entry carries. None for a task that has crashed a server, or lost a
+ * worker: who sees such an entry reads the row before it takes it.
  */
 static ItemPointer
 entry_hint(Task *task)
 {
 	static ItemPointerData none = {{0, 0}, InvalidOffsetNumber};
 
-	return task->crashed > 0 ? &none : &task->tid;
+	return task->crashed > 0 || task->lost > 0 ? &none : &task->tid;
 }
 
 static void
@@ -154,7 +156,8 @@ static void
 erase_live(Store *store, const Task *task, TaskState from)
 {
 	ItemPointerData tid = task->tid;
-	TM_Result result = store_delete(store_table(store, STORE_TASK), &tid, true);
+	TM_Result result =
+		task->row_taken ? TM_Ok : store_delete(store_table(store, STORE_TASK), &tid, true);
 
 	if (result != TM_Ok)
 		elog(ERROR, "task " INT64_FORMAT " changed under its owner (%d)", task->id, (int) result);
@@ -167,6 +170,8 @@ erase_live(Store *store, const Task *task, TaskState from)
 		release_dedup_key(store, task, lane_get(store, task->lane_id)->role);
 	if (task->parent_id != NO_ID)
 		child_delete(store, task);
+	if (task->leased)
+		lease_over(store, task);
 	if (task->concurrency_key != NULL)
 		line_leave(store, task, from);
 }
@@ -227,6 +232,11 @@ task_move(Store *store, Task *task, TaskState to)
 		to = line_destination(store, task, to);
 	check_move(task, to);
 	task->state = to;
+	if (task->leased && from == TASK_RUNNING && !task_is_terminal(to))
+	{
+		lease_over(store, task);
+		task->leased = false;
+	}
 	switch (to)
 	{
 		case TASK_READY:
@@ -319,7 +329,7 @@ task_change_lane(Store *store, Task *task, int32 lane_id, int priority)
 
 /*
  * Take a live task's entry without waiting. TM_BeingModified: a transaction that has
- * not ended took it, holder; TM_Deleted: one that has.
+ * not ended took it, holder; TM_Deleted: one that has; TM_Invisible: a worker leases it.
  */
 TM_Result
 task_try_take(Store *store, const Task *task, TransactionId *holder)
@@ -329,8 +339,8 @@ task_try_take(Store *store, const Task *task, TransactionId *holder)
 	TM_Result result = TM_Invisible;
 
 	if (task->state == TASK_READY)
-		result = ready_try_take(store, bucket, task_position(task), holder);
-	else if (task->state == TASK_SCHEDULED)
+		return ready_try_take(store, bucket, task_position(task), holder);
+	if (task->state == TASK_SCHEDULED)
 		result = due_try_take(store, bucket, task->due_at, task->id, DUE_READY, holder);
 	else if (task->state == TASK_BLOCKED)
 		result = line_try_take(store, task, holder);
@@ -338,4 +348,13 @@ task_try_take(Store *store, const Task *task, TransactionId *holder)
 		elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
 			 task_state_name(task->state));
 	return result;
+}
+
+/* The same to end it, also where a worker leases it; TM_Updated as TM_Deleted. */
+TM_Result
+task_try_end(Store *store, Task *task, TransactionId *holder)
+{
+	TM_Result result = task_try_take(store, task, holder);
+
+	return result == TM_Invisible ? lease_try_end(store, task, holder) : result;
 }

@@ -334,11 +334,11 @@ COMMENT ON TABLE stent.shared_value IS 'private: shared values';
 -- are gone, the rows of the tasks were not touched; who ends the lease of one writes
 -- its row first. A member is one attempt: marks has replays * 65536 + attempt as they were
 -- in the task's row. token is the fence; heartbeats of some members only split a row
--- into parts. The due entry of a token stands at due_at of the bucket's role, which is not
--- after any expires_at. places: some member holds rows of stent.place.
+-- into parts. The due entry of a token stands at due_at with the bucket's role; it is there
+-- no later than any part expires. places: some member holds rows of stent.place.
 CREATE TABLE stent.lease (
     token bigint NOT NULL,
-    part integer NOT NULL,
+    part bigint NOT NULL,
     worker text NOT NULL,
     claimed_at timestamp NOT NULL,
     expires_at timestamp NOT NULL,

@@ -21,7 +21,10 @@ DECLARE
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
         'unregister(text), pause(text, text), resume(text, text), cleanup(interval), adopt(), health()';
     worker constant text :=
-        'now(), duration(text), health()';
+        'now(), duration(text), health(), claim(text, integer, text[], text[], text[], interval), '
+        'complete(bigint, bigint, jsonb, jsonb, jsonb, jsonb, jsonb), complete_many(bigint[], bigint[], jsonb[], jsonb[]), '
+        'fail(bigint, bigint, jsonb), fail_many(bigint[], bigint[], jsonb[]), release(bigint, bigint), release_many(bigint[], bigint[]), '
+        'heartbeat(bigint, bigint, interval), heartbeat_many(bigint[], bigint[], interval)';
     functions text;
 BEGIN
     IF role IS NULL OR kind IS NULL THEN

@@ -1,0 +1,347 @@
+/*
+ * lease_end.c
+ *	  complete(), fail() and release(): a worker ends what it leases.
+ *
+ * The single forms wait for another transaction that is at the same task and raise ST012
+ * if the token does not hold it. The batch forms wait for nobody, for one task that
+ * somebody is at must not keep the others; they answer with a word for each. Both change
+ * nothing for a task that the token does not hold (lease.c).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "clock.h"
+#include "complete.h"
+#include "due.h"
+#include "effects.h"
+#include "errors.h"
+#include "fault.h"
+#include "json.h"
+#include "lease.h"
+#include "lease_call.h"
+#include "notes.h"
+#include "registry.h"
+
+/* One request of a worker. */
+typedef struct Ending
+{
+	LeaseCall call;
+	SharedDeltas deltas;
+	bool rewrite; /* members leave that look as before: the rows must not have them */
+} Ending;
+
+/* Of each item by its number: the result, the error object. */
+typedef struct Items
+{
+	int n;
+	int64 *task_ids;
+	int64 *tokens;
+	Jsonb **values;   /* NULL: none are given */
+	Effects *effects; /* the same */
+	const char **outcomes;
+} Items;
+
+/* Take the task by deleting its row, and archive it with its result. */
+static LeaseOutcome
+complete_one(Ending *ending, Items *items, int i)
+{
+	LeaseCall *call = &ending->call;
+	LeaseOutcome outcome;
+	Lease *lease;
+	int member;
+	Task *task = lease_find_task(&call->book, items->tokens[i], items->task_ids[i], &lease, &member,
+								 &outcome);
+
+	if (task == NULL)
+		return outcome;
+	outcome = lease_delete_task(call->store, task, call->wait);
+	if (outcome != LEASE_HELD)
+		return outcome;
+	STENT_FAULT("complete_lease_after_take");
+	task->holds_no_places = !lease->places;
+	lease->gone[member] = true;
+	task_move(call->store, task, TASK_RUNNING);
+	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+		complete_past_deadline(call->store, task);
+	else
+	{
+		if (items->effects != NULL)
+			effects_apply(&items->effects[i], task, &ending->deltas);
+		complete_success(call->store, task, items->values == NULL ? NULL : items->values[i]);
+	}
+	items->outcomes[i] = task_state_name(task->state);
+	return LEASE_HELD;
+}
+
+/* What the error says of itself. */
+static char *
+error_code(Jsonb *error)
+{
+	char *code = json_string_field(error, "code");
+
+	return code != NULL ? code : pstrdup(unpack_sql_state(STENT_ERR_HANDLER_FAILED));
+}
+
+static bool
+is_final(Jsonb *error)
+{
+	JsonbValue buffer;
+	JsonbValue *value =
+		getKeyJsonValueFromContainer(&error->root, "retryable", strlen("retryable"), &buffer);
+
+	return value != NULL && value->type == jbvBool && !value->val.boolean;
+}
+
+/* Lock the task's row, and retry or bury it. */
+static LeaseOutcome
+fail_one(Ending *ending, Items *items, int i)
+{
+	LeaseCall *call = &ending->call;
+	LeaseOutcome outcome;
+	Lease *lease;
+	int member;
+	Task *task = lease_find_task(&call->book, items->tokens[i], items->task_ids[i], &lease, &member,
+								 &outcome);
+
+	if (task == NULL)
+		return outcome;
+	outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
+	if (outcome != LEASE_HELD)
+		return outcome;
+	STENT_FAULT("fail_lease_after_take");
+	task->holds_no_places = !lease->places;
+	lease->gone[member] = true;
+	task_move(call->store, task, TASK_RUNNING);
+	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+		complete_past_deadline(call->store, task);
+	else
+		complete_failure_given(call->store, task, error_code(items->values[i]), items->values[i],
+							   is_final(items->values[i]));
+	items->outcomes[i] = task->state == TASK_SCHEDULED ? "retry" : task_state_name(task->state);
+	return LEASE_HELD;
+}
+
+/* Lock the lease and the task's row, and make the task ready again, at its old age. */
+static LeaseOutcome
+release_one(Ending *ending, Items *items, int i)
+{
+	LeaseCall *call = &ending->call;
+	LeaseOutcome outcome;
+	Lease *lease;
+	int member;
+	Task *task = lease_find_task(&call->book, items->tokens[i], items->task_ids[i], &lease, &member,
+								 &outcome);
+
+	if (task == NULL)
+		return outcome;
+	outcome = lease_call_lock(call, lease);
+	if (outcome == LEASE_HELD)
+		outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
+	if (outcome != LEASE_HELD)
+		return outcome;
+	STENT_FAULT("release_lease_after_take");
+	task->holds_no_places = !lease->places;
+	lease->gone[member] = true;
+	task->changed = true;
+	task_move(call->store, task, TASK_RUNNING);
+	complete_give_back(call->store, task);
+	items->outcomes[i] = "released";
+	return LEASE_HELD;
+}
+
+typedef LeaseOutcome (*EndOne)(Ending *ending, Items *items, int i);
+
+/* End all items; one by itself, as single form, until it is decided. */
+static void
+end_items(const char *command, Items *items, EndOne one, bool single, bool rewrite)
+{
+	Ending ending = {.rewrite = rewrite};
+	LeaseOutcome outcome = LEASE_HELD;
+
+	lease_call_begin(&ending.call, command, single);
+	for (int i = 0; i < items->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		outcome = one(&ending, items, i);
+		/* who was at it has committed: see what that made of it */
+		for (int tries = 0; outcome == LEASE_LOST && tries < 2 && single; tries++)
+		{
+			lease_call_look_again(&ending.call);
+			outcome = one(&ending, items, i);
+		}
+		if (outcome != LEASE_HELD)
+			items->outcomes[i] = lease_call_word(outcome);
+		if (outcome != LEASE_HELD && single)
+			break;
+	}
+	if (outcome == LEASE_HELD || !single)
+	{
+		lease_call_settle(&ending.call, rewrite);
+		effects_apply_shared(ending.call.store, &ending.deltas);
+	}
+	lease_call_end(&ending.call);
+	if (outcome != LEASE_HELD && single)
+		lease_refuse(items->task_ids[0], items->tokens[0], outcome);
+}
+
+static void
+check_errors(Items *items)
+{
+	static const char *hint =
+		"Give an object such as {\"code\": \"ValueError\", \"message\": \"no such file\"}.";
+
+	for (int i = 0; i < items->n; i++)
+	{
+		Jsonb *error = items->values == NULL ? NULL : items->values[i];
+		char *message;
+		char *code;
+
+		if (error == NULL)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("the error of task " INT64_FORMAT " must not be null",
+								   items->task_ids[i]),
+							errhint("%s", hint)));
+		message = json_string_field(error, "message");
+		code = json_string_field(error, "code");
+		if (!JB_ROOT_IS_OBJECT(error) || message == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("error has no message: %s", json_text(error)), errhint("%s", hint)));
+		if (code != NULL && (code[0] == '\0' || strlen(code) > MAX_NAME_LENGTH))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("the code of an error must have 1 to %d bytes, not %zu",
+								   MAX_NAME_LENGTH, strlen(code)),
+							errhint("Give a SQLSTATE or the name of the error.")));
+		json_check_size(error, "error");
+	}
+}
+
+static void
+check_results(Items *items)
+{
+	for (int i = 0; i < items->n; i++)
+	{
+		if (items->values != NULL && items->values[i] != NULL)
+			json_check_size(items->values[i], "result");
+		if (items->effects != NULL)
+			effects_check(&items->effects[i]);
+	}
+}
+
+/* The one item of a single form. */
+static void
+read_single(FunctionCallInfo fcinfo, Items *items)
+{
+	items->n = 1;
+	items->task_ids = palloc_array(int64, 1);
+	items->tokens = palloc_array(int64, 1);
+	items->outcomes = palloc0_array(const char *, 1);
+	items->task_ids[0] = lease_call_id(fcinfo, 0, "task_id");
+	items->tokens[0] = lease_call_id(fcinfo, 1, "token");
+	items->values = palloc0_array(Jsonb *, 1);
+}
+
+static void
+read_many(FunctionCallInfo fcinfo, Items *items)
+{
+	items->n = lease_call_ids(fcinfo, &items->task_ids, &items->tokens);
+	items->outcomes = palloc0_array(const char *, items->n);
+}
+
+PG_FUNCTION_INFO_V1(stent_complete);
+Datum
+stent_complete(PG_FUNCTION_ARGS)
+{
+	Items items;
+	Effects effects = {0};
+
+	read_single(fcinfo, &items);
+	items.effects = &effects;
+	if (!PG_ARGISNULL(2))
+		items.values[0] = PG_GETARG_JSONB_P(2);
+	if (!PG_ARGISNULL(3))
+		effects.counters = PG_GETARG_JSONB_P(3);
+	if (!PG_ARGISNULL(4))
+		effects.context = PG_GETARG_JSONB_P(4);
+	if (!PG_ARGISNULL(5))
+		effects.shared = PG_GETARG_JSONB_P(5);
+	if (!PG_ARGISNULL(6))
+		effects.progress = PG_GETARG_JSONB_P(6);
+	check_results(&items);
+	end_items("stent.complete()", &items, complete_one, true, false);
+	PG_RETURN_TEXT_P(cstring_to_text(items.outcomes[0]));
+}
+
+PG_FUNCTION_INFO_V1(stent_complete_many);
+Datum
+stent_complete_many(PG_FUNCTION_ARGS)
+{
+	Items items;
+	Jsonb **effects;
+
+	read_many(fcinfo, &items);
+	items.values = lease_call_json(fcinfo, 2, "results", items.n);
+	effects = lease_call_json(fcinfo, 3, "effects", items.n);
+	items.effects = effects == NULL ? NULL : palloc_array(Effects, items.n);
+	for (int i = 0; effects != NULL && i < items.n; i++)
+		effects_read(&items.effects[i], effects[i]);
+	check_results(&items);
+	end_items("stent.complete_many()", &items, complete_one, false, false);
+	PG_RETURN_DATUM(lease_call_words(items.outcomes, items.n));
+}
+
+PG_FUNCTION_INFO_V1(stent_fail);
+Datum
+stent_fail(PG_FUNCTION_ARGS)
+{
+	Items items;
+
+	read_single(fcinfo, &items);
+	if (!PG_ARGISNULL(2))
+		items.values[0] = PG_GETARG_JSONB_P(2);
+	check_errors(&items);
+	end_items("stent.fail()", &items, fail_one, true, false);
+	PG_RETURN_TEXT_P(cstring_to_text(items.outcomes[0]));
+}
+
+PG_FUNCTION_INFO_V1(stent_fail_many);
+Datum
+stent_fail_many(PG_FUNCTION_ARGS)
+{
+	Items items;
+
+	read_many(fcinfo, &items);
+	items.values = lease_call_json(fcinfo, 2, "errors", items.n);
+	items.effects = NULL;
+	check_errors(&items);
+	end_items("stent.fail_many()", &items, fail_one, false, false);
+	PG_RETURN_DATUM(lease_call_words(items.outcomes, items.n));
+}
+
+PG_FUNCTION_INFO_V1(stent_release);
+Datum
+stent_release(PG_FUNCTION_ARGS)
+{
+	Items items;
+
+	read_single(fcinfo, &items);
+	end_items("stent.release()", &items, release_one, true, true);
+	PG_RETURN_TEXT_P(cstring_to_text(items.outcomes[0]));
+}
+
+PG_FUNCTION_INFO_V1(stent_release_many);
+Datum
+stent_release_many(PG_FUNCTION_ARGS)
+{
+	Items items;
+
+	read_many(fcinfo, &items);
+	end_items("stent.release_many()", &items, release_one, false, true);
+	PG_RETURN_DATUM(lease_call_words(items.outcomes, items.n));
+}
