@@ -19,6 +19,10 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_is_running';
 COMMENT ON FUNCTION stent._is_running(bigint) IS
   'private: whether a session runs the handler of this task now, as far as the caller may know; false without preload';
 
+CREATE FUNCTION stent._bucket(role text, priority integer, lane_id integer) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_bucket';
+COMMENT ON FUNCTION stent._bucket(text, integer, integer) IS 'private: the bucket of a task in the ready table';
+
 CREATE VIEW stent.functions WITH (security_barrier) AS
 SELECT f.name,
        f.handler,
@@ -51,7 +55,12 @@ SELECT t.id,
        t.execution_id,
        f.name AS function,
        l.queue,
-       CASE WHEN t.state = 'r' AND stent._is_running(t.id) THEN 'running'
+       -- a worker that claims a task takes its entry and leaves its row alone
+       CASE WHEN t.state = 'r'
+                 AND (stent._is_running(t.id)
+                      OR NOT EXISTS (SELECT FROM stent.ready e
+                                     WHERE e.bucket = stent._bucket(l.role, t.priority, t.lane_id) AND e.position = t.position))
+            THEN 'running'
             ELSE stent._state_name(t.state) END AS state,
        t.priority::integer AS priority,
        l.tags,
@@ -81,22 +90,22 @@ FROM (SELECT id, execution_id, function_id, lane_id, policy_id, state, priority,
              parent_id, created_at, due_at, NULL::timestamp AS started_at,
              NULL::timestamp AS finished_at, deadline, timeout, args, args_ref,
              NULL::jsonb AS result, NULL::bigint AS result_ref, NULL::jsonb AS error,
-             headers, dedup_key, concurrency_key
+             headers, dedup_key, concurrency_key, COALESCE(position, id) AS position
       FROM stent.task
       UNION ALL
       SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key, concurrency_key
+             result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint
       FROM stent.archive
       UNION ALL
       SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key, concurrency_key
+             result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint
       FROM stent.dead_letter
       UNION ALL
       SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
              parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key, concurrency_key
+             result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint
       FROM stent.archive_kept) t
 JOIN stent.function f ON f.id = t.function_id
 JOIN stent.lane l ON l.id = t.lane_id

@@ -8,6 +8,18 @@ RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_running';
 COMMENT ON FUNCTION stent._running_now() IS 'private: tasks whose handlers run now, from shared memory';
 
+CREATE FUNCTION stent._leased_now(
+    OUT task_id bigint, OUT execution_id bigint, OUT worker text, OUT claimed_at timestamp, OUT expires_at timestamp,
+    OUT attempt integer, OUT lane_id integer, OUT function_id integer)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_leased';
+COMMENT ON FUNCTION stent._leased_now() IS 'private: tasks that workers have leased';
+
+CREATE FUNCTION stent._leases(OUT worker text, OUT leased bigint, OUT expired bigint, OUT expires_at timestamp)
+RETURNS SETOF record
+LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_leases';
+COMMENT ON FUNCTION stent._leases() IS 'private: how many tasks each worker has leased, and how many of those leases have expired; the first expiry';
+
 CREATE FUNCTION stent._board_now(
     OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean, OUT blocked bigint)
 RETURNS SETOF record
@@ -37,15 +49,26 @@ SELECT r.task_id AS id,
        t.deadline,
        r.step,
        t.priority::integer AS priority,
-       l.tags
-FROM stent._running_now() r
+       l.tags,
+       r.worker,
+       r.lease_expires_at
+FROM (SELECT n.task_id, n.execution_id, n.pid, n.started_at, n.attempt, n.executor, n.lane_id, n.function_id, n.step,
+             NULL::text AS worker, NULL::timestamp AS lease_expires_at
+      FROM stent._running_now() n
+      UNION ALL
+      SELECT w.task_id, w.execution_id, NULL, w.claimed_at, w.attempt, false, w.lane_id, w.function_id, NULL,
+             w.worker, w.expires_at
+      FROM stent._leased_now() w) r
 JOIN stent.lane l ON l.id = r.lane_id
 JOIN stent.function f ON f.id = r.function_id
 LEFT JOIN stent.task t ON t.id = r.task_id
 WHERE l.role = current_user OR (SELECT stent._is_admin());
 COMMENT ON VIEW stent.running IS
-  'tasks whose handlers run at this moment, if the library is preloaded; pid is that of pg_stat_activity';
-COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session that called stent.run()';
+  'tasks whose handlers run at this moment, if the library is preloaded, and those that workers have leased; pid is that of pg_stat_activity';
+COMMENT ON COLUMN stent.running.worker IS 'who has leased it; NULL for a task of a SQL function';
+COMMENT ON COLUMN stent.running.lease_expires_at IS 'when others may take it over, unless its worker renews the lease; may have passed';
+COMMENT ON COLUMN stent.running.started_at IS 'of a leased task: when it was claimed';
+COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session that called stent.run(), nor leased';
 COMMENT ON COLUMN stent.running.step IS 'the latest that its handler told with stent.progress(), cut at 63 bytes';
 
 CREATE VIEW stent._lanes WITH (security_barrier) AS
@@ -57,7 +80,7 @@ SELECT l.id,
        f.registered,
        greatest(COALESCE(b.ready, 0) - COALESCE(r.running, 0), 0) AS ready,
        COALESCE(b.scheduled, 0) AS scheduled,
-       COALESCE(r.running, 0) AS running,
+       COALESCE(r.running, 0) + COALESCE(w.leased, 0) AS running,
        COALESCE(t.completed, 0) AS completed,
        COALESCE(t.failed, 0) AS failed,
        COALESCE(t.timed_out, 0) AS timed_out,
@@ -73,6 +96,7 @@ JOIN stent.function f ON f.id = l.function_id
 LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, sum(b.blocked) AS blocked, bool_and(b.exact) AS exact
            FROM board b GROUP BY b.lane_id) b ON b.lane_id = l.id
 LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running_now() r GROUP BY r.lane_id) r ON r.lane_id = l.id
+LEFT JOIN (SELECT w.lane_id, count(*) AS leased FROM stent._leased_now() w GROUP BY w.lane_id) w ON w.lane_id = l.id
 LEFT JOIN (SELECT t.lane_id, sum(t.completed) AS completed, sum(t.failed) AS failed, sum(t.timed_out) AS timed_out,
                   sum(t.cancelled) AS cancelled, sum(t.retried) AS retried, sum(t.dead) AS dead,
                   sum(t.run_us) AS run_us, max(t.last_at) AS last_at
@@ -130,3 +154,35 @@ COMMENT ON VIEW stent.stats IS
   'how the tasks of each function went since the extension was installed; totals count events, so a task that was replayed and failed again failed twice';
 COMMENT ON COLUMN stent.stats.retried IS 'attempts that failed and were followed by another';
 COMMENT ON COLUMN stent.stats.mean_run_time IS 'of handlers that returned or raised an error';
+
+CREATE VIEW stent.workers WITH (security_barrier) AS
+SELECT w.name,
+       CASE WHEN w.stopped_at IS NOT NULL THEN 'stopped' WHEN w.alive_until < stent.now() THEN 'lost' ELSE w.state END AS state,
+       w.stopped_at IS NULL AND w.alive_until >= stent.now() AS live,
+       w.functions,
+       w.queues,
+       w.tags,
+       w.slots,
+       w.busy,
+       COALESCE(n.leased, 0) AS leased,
+       w.protocol,
+       w.info ->> 'version' AS version,
+       w.role,
+       w.started_at,
+       w.seen_at,
+       w.alive_until,
+       CASE WHEN w.role = current_user OR (SELECT stent._is_admin()) THEN w.info END AS info
+FROM stent.worker w
+LEFT JOIN stent._leases() n ON n.worker = w.name;
+COMMENT ON VIEW stent.workers IS
+  'workers that have told of themselves with stent.worker_start(), until a day or retention after they were seen last';
+COMMENT ON COLUMN stent.workers.state IS
+  'starting, ready or draining as it told; stopped: it said so; lost: it was silent for longer than it said it would be';
+COMMENT ON COLUMN stent.workers.live IS 'neither stopped nor lost';
+COMMENT ON COLUMN stent.workers.functions IS 'what it claims tasks of; NULL: all external functions';
+COMMENT ON COLUMN stent.workers.queues IS 'NULL: all';
+COMMENT ON COLUMN stent.workers.tags IS 'a task with tags needs one of these; NULL: it takes all';
+COMMENT ON COLUMN stent.workers.slots IS 'how many tasks it runs at a time';
+COMMENT ON COLUMN stent.workers.busy IS 'of them, as it told last';
+COMMENT ON COLUMN stent.workers.leased IS 'tasks it has claimed and not given up yet, also where the lease has expired';
+COMMENT ON COLUMN stent.workers.info IS 'what it told of itself; for its own role and admins';

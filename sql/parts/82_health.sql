@@ -194,6 +194,8 @@ DECLARE
     horizon constant jsonb := stent._horizon();
     not_served constant text := stent._not_served();
     paused jsonb;
+    workers record;
+    leases record;
     oldest record;
     problems text[] := '{}';
     notes text[] := '{}';
@@ -213,6 +215,12 @@ BEGIN
     JOIN stent.function f ON f.id = o.function_id
     WHERE NOT EXISTS (SELECT FROM stent._pauses(l.queue, l.function_id))
     ORDER BY o.external, o.ready_at, o.task_id LIMIT 1;
+
+    SELECT count(*) FILTER (WHERE w.live) AS live, count(*) FILTER (WHERE w.state = 'lost') AS lost INTO workers
+    FROM stent.workers w;
+    SELECT COALESCE(sum(n.leased), 0) AS leased, COALESCE(sum(n.expired), 0) AS expired,
+           min(n.expires_at) FILTER (WHERE n.expired > 0) AS expires_at INTO leases
+    FROM stent._leases() n;
 
     IF installed <> server.library_version THEN
         problems := problems || format('the library is of version %s, the extension of version %s: run ALTER EXTENSION stent UPDATE%s',
@@ -258,6 +266,25 @@ BEGIN
             problems := problems || format('task %s (%s, queue %s, role %I) is ready for %s seconds and nobody runs tasks of its role: see stent.why(%1$s)',
                                            oldest.task_id, oldest.function, oldest.queue, oldest.role, oldest.age);
         END IF;
+        -- tasks that nobody claims
+        FOR item IN
+            SELECT o.task_id, f.name AS function, l.queue, extract(epoch FROM stent.now() - o.ready_at)::bigint AS age,
+                   stent._no_worker(f.name, l.queue, l.tags) AS reason
+            FROM stent._oldest_ready() o
+            JOIN stent.lane l ON l.id = o.lane_id
+            JOIN stent.function f ON f.id = o.function_id
+            WHERE o.external AND o.ready_at < stent.now() - interval '1 minute'
+              AND NOT EXISTS (SELECT FROM stent._pauses(l.queue, l.function_id))
+              AND stent._no_worker(f.name, l.queue, l.tags) IS NOT NULL
+            ORDER BY o.ready_at, o.task_id LIMIT 5
+        LOOP
+            problems := problems || format('task %s (%s, queue %s) is ready for %s seconds and %s', item.task_id, item.function,
+                                           item.queue, item.age, item.reason);
+        END LOOP;
+        IF leases.expired > 0 AND leases.expires_at < stent.now() - interval '1 minute' THEN
+            problems := problems || format('leases of %s tasks have expired, the first at %s UTC, and nobody takes them over: the next claim does, or the scheduler of a database that is served',
+                                           leases.expired, date_trunc('second', leases.expires_at));
+        END IF;
         problems := problems || stent._horizon_problem(horizon, server.dead_entries);
     END IF;
     problems := array_remove(problems, NULL);
@@ -267,6 +294,11 @@ BEGIN
                'since', p.paused_at, 'by', p.paused_by) ORDER BY p.queue, f.name), '[]')
     INTO notes, paused
     FROM stent.pause p LEFT JOIN stent.function f ON f.id = p.function_id;
+    -- restarted under another name, or broken: who looks at the worker knows
+    SELECT notes || COALESCE(array_agg(format('worker "%s" is lost: it was seen last at %s UTC and did not say that it stops',
+                                              w.name, date_trunc('second', w.seen_at)) ORDER BY w.seen_at DESC), '{}')
+    INTO notes
+    FROM (SELECT v.name, v.seen_at FROM stent.workers v WHERE v.state = 'lost' ORDER BY v.seen_at DESC, v.name LIMIT 10) w;
 
     RETURN jsonb_build_object(
         'ok', cardinality(problems) = 0,
@@ -288,6 +320,8 @@ BEGIN
             'dead_entries', server.dead_entries),
         'processes', processes,
         'paused', paused,
+        'workers', jsonb_build_object('live', workers.live, 'lost', workers.lost, 'leased', leases.leased,
+                                      'expired', leases.expired, 'expired_since', leases.expires_at),
         'oldest_claimable', CASE WHEN oldest.task_id IS NOT NULL THEN jsonb_build_object(
             'id', oldest.task_id, 'function', oldest.function, 'queue', oldest.queue, 'role', oldest.role,
             'external', oldest.external, 'age_seconds', greatest(oldest.age, 0)) END,
@@ -295,4 +329,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stent.health() IS
-  'whether tasks run here by themselves: ok, problems (sentences, most severe first), notes (what is paused), versions, database, processes, the oldest claimable task, and who holds the vacuum horizon back';
+  'whether tasks run here by themselves: ok, problems (sentences, most severe first), notes (what is paused), versions, database, processes, workers and leases, the oldest claimable task, and who holds the vacuum horizon back';

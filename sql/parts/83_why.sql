@@ -14,7 +14,8 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'stent_next_start';
 COMMENT ON FUNCTION stent._next_start(integer) IS 'private: when the rate limit lets a task of the function start; NULL: now';
 
 -- The places of a function are locks that extension/place.c takes: the function's id,
--- the number of the place, and the class 0x5700. Which no limit allows any more do not count.
+-- the number of the place, and the class 0x5700; those of leased tasks are rows. Which no
+-- limit allows any more do not count.
 CREATE FUNCTION stent._limit_reached(function_id integer) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
@@ -25,13 +26,19 @@ DECLARE
 BEGIN
     SELECT * INTO f FROM stent.function v WHERE v.id = function_id;
     IF f.max_concurrent IS NOT NULL THEN
-        SELECT count(*),
-               string_agg(CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE 'pid ' || l.pid END, ', ' ORDER BY l.pid)
+        -- who takes a leased task's place holds its lock until the commit
+        SELECT count(DISTINCT h.number), string_agg(DISTINCT h.holder, ', ' ORDER BY h.holder)
         INTO taken, holders
-        FROM pg_locks l
-        WHERE l.locktype = 'advisory' AND l.objsubid = 22272 AND l.granted
-          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-          AND l.classid = function_id::oid AND l.objid::bigint < f.max_concurrent;
+        FROM (SELECT l.objid::bigint AS number,
+                     CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE 'pid ' || l.pid END AS holder
+              FROM pg_locks l
+              WHERE l.locktype = 'advisory' AND l.objsubid = 22272 AND l.granted
+                AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                AND l.classid = f.id::oid AND l.objid::bigint < f.max_concurrent
+              UNION ALL
+              SELECT p.number, COALESCE(format('worker "%s"', w.worker), 'a worker')
+              FROM stent.place p LEFT JOIN stent._leased_now() w ON w.task_id = p.task_id
+              WHERE p.kind = 'f' AND p.what = f.id AND p.number < f.max_concurrent) h;
         IF taken >= f.max_concurrent THEN
             RETURN format('function "%s" already runs max_concurrent (%s) tasks, by %s', f.name, f.max_concurrent, holders);
         END IF;
@@ -105,6 +112,104 @@ END
 $$;
 COMMENT ON FUNCTION stent._role_not_served(text) IS 'private: why nobody runs tasks of a role; NULL if somebody does, or is about to';
 
+-- Workers and a lane: which of the three things it asks for each of them serves, as claim
+-- does. One that only claims has not told; it serves what it has leased tasks like.
+CREATE FUNCTION stent._workers_of(
+    lane_function text, lane_queue text, lane_tags text[],
+    OUT name text, OUT state text, OUT live boolean, OUT slots integer, OUT busy integer, OUT ended_at timestamp,
+    OUT of_function boolean, OUT of_queue boolean, OUT of_tags boolean)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+SELECT w.name, w.state, w.live, w.slots, w.busy, COALESCE(k.stopped_at, k.alive_until),
+       w.functions IS NULL OR $1 = ANY (w.functions),
+       w.queues IS NULL OR $2 = ANY (w.queues),
+       cardinality($3) = 0 OR COALESCE(cardinality(w.tags), 0) = 0 OR $3 && w.tags
+FROM stent.workers w JOIN stent.worker k ON k.name = w.name
+UNION ALL
+SELECT DISTINCT n.worker, 'ready', true, NULL::integer, NULL::integer, NULL::timestamp, true, true, true
+FROM stent._leased_now() n
+JOIN stent.lane l ON l.id = n.lane_id
+JOIN stent.function f ON f.id = n.function_id
+WHERE f.name = $1 AND l.queue = $2 AND l.tags = $3
+  AND NOT EXISTS (SELECT FROM stent.worker k WHERE k.name = n.worker)
+$$;
+COMMENT ON FUNCTION stent._workers_of(text, text, text[]) IS 'private: workers, and which of a function, a queue and tags they serve';
+
+-- Why no live worker serves such tasks; NULL if one does.
+CREATE FUNCTION stent._no_worker(lane_function text, lane_queue text, lane_tags text[]) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
+DECLARE
+    n_live integer;
+    served boolean;
+    gone text;
+    near text;
+BEGIN
+    SELECT count(*) FILTER (WHERE w.live), bool_or(w.live AND w.of_function AND w.of_queue AND w.of_tags)
+    INTO n_live, served FROM stent._workers_of(lane_function, lane_queue, lane_tags) w;
+    IF served THEN
+        RETURN NULL;
+    END IF;
+    SELECT format('worker "%s" did, and %s at %s UTC', w.name, CASE w.state WHEN 'stopped' THEN 'stopped' ELSE 'was lost' END,
+                  date_trunc('second', w.ended_at))
+    INTO gone
+    FROM stent._workers_of(lane_function, lane_queue, lane_tags) w
+    WHERE NOT w.live AND w.of_function AND w.of_queue AND w.of_tags
+    ORDER BY w.ended_at DESC, w.name LIMIT 1;
+    SELECT string_agg(format('worker "%s" serves %s', m.name,
+               CASE WHEN NOT m.of_function THEN format('queue "%s"%s, but not the function', lane_queue,
+                                                       CASE WHEN m.of_tags THEN '' ELSE ' without its tags' END)
+                    ELSE 'the function, but ' || concat_ws(' and ', CASE WHEN NOT m.of_queue THEN format('not queue "%s"', lane_queue) END,
+                         CASE WHEN NOT m.of_tags THEN format('none of the tags %s', lane_tags) END) END), '; '
+               ORDER BY m.of_function DESC, m.missing, m.name)
+    INTO near
+    FROM (SELECT w.*, 3 - w.of_function::integer - w.of_queue::integer - w.of_tags::integer AS missing
+          FROM stent._workers_of(lane_function, lane_queue, lane_tags) w
+          -- one that names the queue by itself, and tasks of other functions in it
+          WHERE w.live AND (w.of_function
+                            OR EXISTS (SELECT FROM stent.worker k WHERE k.name = w.name AND lane_queue = ANY (k.queues)))
+          ORDER BY w.of_function DESC, missing, w.name LIMIT 3) m;
+    RETURN 'no live worker serves it: ' || COALESCE(near, gone, CASE n_live WHEN 0 THEN 'none has told of itself'
+               WHEN 1 THEN 'the only one serves other functions' ELSE format('all %s serve other functions', n_live) END);
+END
+$$;
+COMMENT ON FUNCTION stent._no_worker(text, text, text[]) IS 'private: why no live worker serves tasks of a lane; NULL if one does';
+
+CREATE FUNCTION stent._lost_text(lost integer) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+SELECT CASE WHEN $1 > 0 THEN format(' Its worker was lost %s before; after %s such losses in all it is a dead letter (stent.max_lost).',
+                                    CASE $1 WHEN 1 THEN 'once' ELSE $1 || ' times' END, current_setting('stent.max_lost'))
+            ELSE '' END
+$$;
+COMMENT ON FUNCTION stent._lost_text(integer) IS 'private: a sentence about lost workers of a task, or nothing';
+
+-- What a ready task of an external function waits for.
+CREATE FUNCTION stent._why_external(task_function text, task_queue text, task_tags text[], function_id integer, lost integer) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
+DECLARE
+    reason text := stent._no_worker(task_function, task_queue, task_tags);
+    serving text;
+BEGIN
+    IF reason IS NOT NULL THEN
+        RETURN format('It is ready, but function "%s" is external and %s.%s', task_function, reason, stent._lost_text(lost));
+    END IF;
+    reason := stent._limit_reached(function_id);
+    IF reason IS NOT NULL THEN
+        RETURN format('It is ready, but %s.%s', reason, stent._lost_text(lost));
+    END IF;
+    SELECT string_agg(format('"%s"%s', s.name, ' (' || nullif(concat_ws(', ',
+               CASE WHEN s.state <> 'ready' THEN s.state END,
+               CASE WHEN s.busy IS NOT NULL THEN format('%s%s slots busy', s.busy, ' of ' || s.slots) END), '') || ')'), ', ')
+           || CASE WHEN count(*) < max(s.n) THEN format(' and %s more', max(s.n) - count(*)) ELSE '' END
+    INTO serving
+    FROM (SELECT w.*, count(*) OVER () AS n
+          FROM stent._workers_of(task_function, task_queue, task_tags) w
+          WHERE w.live AND w.of_function AND w.of_queue AND w.of_tags
+          ORDER BY w.state = 'ready' DESC, w.busy < w.slots DESC NULLS LAST, w.name LIMIT 5) s;
+    RETURN format('It is ready and waits for one of its workers to claim it: %s.%s', serving, stent._lost_text(lost));
+END
+$$;
+COMMENT ON FUNCTION stent._why_external(text, text, text[], integer, integer) IS 'private: what a ready task of an external function waits for';
+
 CREATE FUNCTION stent._line(function_id integer, concurrency_key text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'stent_line';
 COMMENT ON FUNCTION stent._line(integer, text) IS 'private: the line of a concurrency key';
@@ -121,14 +226,15 @@ BEGIN
            t.concurrency_key, f.max_per_key INTO me
     FROM stent.task t JOIN stent.function f ON f.id = t.function_id WHERE t.id = _why_blocked.id;
     SELECT count(*) INTO older FROM (SELECT FROM stent.line l WHERE l.line = me.line AND l.position < me.position LIMIT 10001) o;
-    SELECT t.id, t.state, t.due_at, w.role, r.pid, f.handler IS NULL AS external,
+    SELECT t.id, t.state, t.due_at, w.role, w.queue, w.tags, f.name AS function, r.pid, k.worker, f.handler IS NULL AS external,
            (SELECT string_agg(stent._pause_text(p), '; ' ORDER BY p.queue, p.function_id)
             FROM stent._pauses(w.queue, t.function_id) p) AS paused INTO first
     FROM (SELECT l.task_id, l.position FROM stent.line l WHERE l.line = me.line AND l.position < me.position ORDER BY l.position LIMIT 1) o
     JOIN stent.task t ON t.id = o.task_id
     JOIN stent.lane w ON w.id = t.lane_id
     JOIN stent.function f ON f.id = t.function_id
-    LEFT JOIN stent._running_now() r ON r.task_id = t.id;
+    LEFT JOIN stent._running_now() r ON r.task_id = t.id
+    LEFT JOIN stent._leased_now() k ON k.task_id = t.id;
     IF older < me.max_per_key OR first.id IS NULL THEN
         RETURN format('It is blocked, but it is its turn by concurrency key "%s": it becomes ready at any moment.', me.concurrency_key);
     END IF;
@@ -138,10 +244,12 @@ BEGIN
                   CASE me.max_per_key WHEN 1 THEN '' ELSE format(', and %s of them may run at a time', me.max_per_key) END,
                   format('task %s, the first, ', first.id) ||
                   CASE WHEN first.pid IS NOT NULL THEN format('is running by pid %s', first.pid)
+                       WHEN first.worker IS NOT NULL THEN format('is leased by worker "%s"', first.worker)
                        WHEN first.state = 's' THEN format('waits for its retry at %s UTC', date_trunc('second', first.due_at))
                        WHEN first.state = 'b' THEN 'becomes ready at any moment'
                        ELSE 'is ready' || COALESCE(', but ' || COALESCE(first.paused,
-                           CASE WHEN first.external THEN 'waits for a worker to claim it' ELSE stent._role_not_served(first.role) END), '') END);
+                           CASE WHEN first.external THEN COALESCE(stent._no_worker(first.function, first.queue, first.tags),
+                                                             'waits for a worker to claim it') ELSE stent._role_not_served(first.role) END), '') END);
 END
 $$;
 COMMENT ON FUNCTION stent._why_blocked(bigint) IS 'private: which tasks of its concurrency key a blocked task waits for';
@@ -151,6 +259,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp S
 DECLARE
     t record;
     running record;
+    lease record;
     entry record;
     server record;
     mine record;
@@ -158,7 +267,7 @@ DECLARE
     canceller constant integer := stent._canceller(id);
     reason text;
 BEGIN
-    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed INTO t
+    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed, COALESCE(k.lost, 0)::integer AS lost INTO t
     FROM stent.tasks v
     JOIN stent.function f ON f.name = v.function
     LEFT JOIN stent.task k ON k.id = v.id
@@ -200,6 +309,16 @@ BEGIN
         RETURN format('It is scheduled: due at %s UTC.', date_trunc('second', t.due_at));
     ELSIF t.state = 'blocked' THEN
         RETURN stent._why_blocked(id);
+    ELSIF t.state = 'running' THEN
+        SELECT * INTO lease FROM stent._leased_now() n WHERE n.task_id = id;
+        IF lease.worker IS NOT NULL THEN
+            RETURN format('It is leased by worker "%s" since %s UTC, in attempt %s; %s.%s', lease.worker,
+                          date_trunc('second', lease.claimed_at), lease.attempt,
+                          CASE WHEN lease.expires_at <= stent.now()
+                               THEN format('the lease expired at %s UTC, and the next claim takes the task over', date_trunc('second', lease.expires_at))
+                               ELSE format('the lease expires at %s UTC unless the worker renews it', date_trunc('second', lease.expires_at)) END,
+                          stent._lost_text(t.lost));
+        END IF;
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
         RETURN format('It is %s.', t.state);
     END IF;
@@ -211,17 +330,19 @@ BEGIN
         RETURN format('It is %s, but %s.', CASE t.state WHEN 'ready' THEN 'ready' ELSE 'due since ' || date_trunc('second', t.due_at) || ' UTC' END,
                       reason);
     END IF;
-    IF t.handler IS NULL THEN
-        RETURN format('It is ready, but function "%s" is external: it waits for a worker to claim it.', t.function);
+    IF t.handler IS NOT NULL THEN
+        reason := stent._role_not_served(t.role);
     END IF;
-    reason := stent._role_not_served(t.role);
-    IF to_regprocedure(t.handler) IS NULL THEN
+    IF t.handler IS NOT NULL AND to_regprocedure(t.handler) IS NULL THEN
         reason := concat_ws('; ', reason, format('the handler %s of function "%s" does not exist any more: an attempt would fail',
                                                  t.handler, t.function));
     END IF;
     SELECT * INTO entry FROM stent._ready_entry(id);
     IF entry.taken_by IS NOT NULL THEN
         RETURN format('It was taken by %s, which has not committed yet.', stent._transaction_name(entry.taken_by));
+    END IF;
+    IF t.handler IS NULL AND t.state = 'ready' THEN
+        RETURN stent._why_external(t.function, t.queue, t.tags, t.function_id, t.lost);
     END IF;
     IF reason IS NOT NULL THEN
         RETURN format('It is %s, but %s.', CASE t.state WHEN 'ready' THEN 'ready' ELSE 'due since ' || date_trunc('second', t.due_at) || ' UTC' END,

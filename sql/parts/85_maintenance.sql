@@ -30,6 +30,7 @@ CREATE FUNCTION stent._forget(ids bigint[], refs bigint[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DELETE FROM stent.payload WHERE id = ANY (refs);
 DELETE FROM stent.attempt WHERE task_id = ANY (ids);
+DELETE FROM stent.output WHERE task_id = ANY (ids);
 DELETE FROM stent.step WHERE task_id = ANY (ids);
 DELETE FROM stent.counter WHERE execution_id = ANY (ids);
 DELETE FROM stent.context WHERE execution_id = ANY (ids);
@@ -40,7 +41,7 @@ $$;
 COMMENT ON FUNCTION stent._forget(bigint[], bigint[]) IS 'private: removes what belongs to tasks that left the archive';
 
 -- Reads the leaf once for what its rows own elsewhere (large values, failed
--- attempts, steps, signals, counters, context, progress, memos) and for what must be kept. The leaf is
+-- attempts, output, steps, signals, counters, context, progress, memos) and for what must be kept. The leaf is
 -- locked against the few who may still write to it; the parent is not.
 CREATE FUNCTION stent._empty_partition(leaf regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -74,6 +75,7 @@ BEGIN
                    'WHERE NOT EXISTS (SELECT FROM stent.archive_kept k WHERE k.id = a.id)), '
                    'p AS (DELETE FROM stent.payload p USING gone g WHERE p.id IN (g.args_ref, g.result_ref)), '
                    'a AS (DELETE FROM stent.attempt a USING gone g WHERE a.task_id = g.id), '
+                   'o AS (DELETE FROM stent.output o USING gone g WHERE o.task_id = g.id), '
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
                    'n AS (DELETE FROM stent.signal n USING gone g WHERE n.execution_id = g.id), '
                    'm AS (DELETE FROM stent.memo m USING gone g WHERE m.task_id = g.id), '
@@ -97,6 +99,7 @@ DECLARE
     gone bigint := 0;
     rest bigint;
 BEGIN
+    PERFORM stent._forget_workers();
     BEGIN
         WITH done AS (
             DELETE FROM stent.archive_kept k

@@ -16,7 +16,8 @@ DECLARE
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
-        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_now(), _oldest_ready()';
+        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_now(), _oldest_ready(), '
+        'output_of(bigint, integer), _bucket(text, integer, integer), _leased_now(), _leases()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
         'unregister(text), pause(text, text), resume(text, text), cleanup(interval), adopt(), health()';
@@ -24,20 +25,24 @@ DECLARE
         'now(), duration(text), health(), claim(text, integer, text[], text[], text[], interval), '
         'complete(bigint, bigint, jsonb, jsonb, jsonb, jsonb, jsonb), complete_many(bigint[], bigint[], jsonb[], jsonb[]), '
         'fail(bigint, bigint, jsonb), fail_many(bigint[], bigint[], jsonb[]), release(bigint, bigint), release_many(bigint[], bigint[]), '
-        'heartbeat(bigint, bigint, interval), heartbeat_many(bigint[], bigint[], interval)';
+        'heartbeat(bigint, bigint, interval), heartbeat_many(bigint[], bigint[], interval), '
+        'worker_start(text, integer, text[], text[], text[], integer, jsonb, interval), '
+        'worker_heartbeat(text, text, integer, interval), worker_stop(text), '
+        'append_output(bigint, bigint, text, bytea, bigint), append_output_many(bigint, bigint, text[], bytea[], bigint), '
+        '_is_admin(), _leases()';
     functions text;
 BEGIN
     IF role IS NULL OR kind IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'role and kind must not be null';
     END IF;
-    functions := CASE kind WHEN 'app' THEN app WHEN 'worker' THEN worker WHEN 'admin' THEN app || ', ' || admin END;
+    functions := CASE kind WHEN 'app' THEN app WHEN 'worker' THEN worker WHEN 'admin' THEN concat_ws(', ', app, worker, admin) END;
     IF functions IS NULL THEN
         RAISE invalid_parameter_value USING
             MESSAGE = format('unknown kind of grant: "%s"', kind),
             HINT = 'Known kinds are app, worker and admin.';
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA stent TO %I', role);
-    EXECUTE format('GRANT SELECT ON stent.functions TO %I', role);
+    EXECUTE format('GRANT SELECT ON stent.functions, stent.workers TO %I', role);
     IF kind <> 'worker' THEN
         EXECUTE format('GRANT SELECT ON stent.tasks, stent.executions, stent.dead_letters, '
                        'stent.running, stent.queues, stent.stats, stent.progress TO %I', role);
@@ -47,7 +52,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stent.grant_usage(name, text) IS
-  'grants a role what it needs: app (dispatch, run, results, its own tasks), worker (functions, health) or admin (also register, everybody''s tasks, cleanup, adopt, health). 42704 for an unknown role, 22023 for an unknown kind';
+  'grants a role what it needs: app (dispatch, run, results, its own tasks), worker (claim and all else that a worker calls, health) or admin (both, register, everybody''s tasks, cleanup, adopt, health). 42704 for an unknown role, 22023 for an unknown kind';
 
 -- For the upgrade scripts: what a grant gives changes with the version.
 CREATE FUNCTION stent._regrant_all() RETURNS void
@@ -57,16 +62,14 @@ DECLARE
 BEGIN
     FOR held IN
         SELECT COALESCE(r.rolname, 'public') AS role,
-               CASE WHEN bool_or(p.proname = 'unregister') THEN 'admin'
-                    WHEN bool_or(p.proname = 'dispatch') THEN 'app'
-                    ELSE 'worker' END AS kind
+               CASE p.proname WHEN 'unregister' THEN 'admin' WHEN 'dispatch' THEN 'app' ELSE 'worker' END AS kind
         FROM pg_proc p
         CROSS JOIN LATERAL aclexplode(p.proacl) a
         LEFT JOIN pg_roles r ON r.oid = a.grantee
         WHERE p.pronamespace = 'stent'::regnamespace
           AND p.proname IN ('unregister', 'dispatch', 'health')
           AND a.grantee <> p.proowner
-        GROUP BY a.grantee, r.rolname
+        GROUP BY a.grantee, r.rolname, p.proname
     LOOP
         PERFORM stent.grant_usage(held.role, held.kind);
     END LOOP;
