@@ -119,7 +119,13 @@ RESET SESSION AUTHORIZATION;
 -- what a grant gives is renewed by an update
 REVOKE EXECUTE ON FUNCTION stent._is_running(bigint), stent.why(bigint) FROM access_app, access_admin;
 REVOKE EXECUTE ON FUNCTION stent.now() FROM access_worker;
+-- one may hold two
+SELECT stent.grant_usage('access_app2', 'worker');
+REVOKE EXECUTE ON FUNCTION stent.why(bigint), stent.worker_stop(text) FROM access_app2;
 SELECT stent._regrant();
+SELECT has_function_privilege('access_app2', 'stent.why(bigint)', 'EXECUTE'), has_function_privilege('access_app2', 'stent.worker_stop(text)', 'EXECUTE'),
+       has_function_privilege('access_app', 'stent.worker_stop(text)', 'EXECUTE'), has_function_privilege('access_admin', 'stent.worker_stop(text)', 'EXECUTE'),
+       has_function_privilege('access_worker', 'stent.worker_stop(text)', 'EXECUTE');
 SELECT r, has_function_privilege(r, 'stent._is_running(bigint)', 'EXECUTE'), has_function_privilege(r, 'stent.health()', 'EXECUTE'),
        has_function_privilege(r, 'stent.unregister(text)', 'EXECUTE'), has_function_privilege(r, 'stent.now()', 'EXECUTE')
 FROM unnest(ARRAY['access_app', 'access_worker', 'access_admin', 'access_none']) r;
