@@ -120,18 +120,23 @@ CREATE FUNCTION stent._workers_of(
     OUT of_function boolean, OUT of_queue boolean, OUT of_tags boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT w.name, w.state, w.live, w.slots, w.busy, COALESCE(k.stopped_at, k.alive_until),
+SELECT w.name,
+       CASE WHEN w.stopped_at IS NULL AND w.alive_until < stent.now() THEN 'lost' ELSE w.state END,
+       w.stopped_at IS NULL AND w.alive_until >= stent.now(),
+       w.slots, w.busy, COALESCE(w.stopped_at, w.alive_until),
        w.functions IS NULL OR $1 = ANY (w.functions),
        w.queues IS NULL OR $2 = ANY (w.queues),
        cardinality($3) = 0 OR COALESCE(cardinality(w.tags), 0) = 0 OR $3 && w.tags
-FROM stent.workers w JOIN stent.worker k ON k.name = w.name
+FROM stent.worker w
 UNION ALL
 SELECT DISTINCT n.worker, 'ready', true, NULL::integer, NULL::integer, NULL::timestamp, true, true, true
 FROM stent._leased_now() n
 JOIN stent.lane l ON l.id = n.lane_id
 JOIN stent.function f ON f.id = n.function_id
 WHERE f.name = $1 AND l.queue = $2 AND l.tags = $3
-  AND NOT EXISTS (SELECT FROM stent.worker k WHERE k.name = n.worker)
+  AND NOT EXISTS (SELECT FROM stent.worker w WHERE w.name = n.worker)
+  -- spares the walk over all leased tasks where there is no such worker
+  AND EXISTS (SELECT FROM stent.lease x WHERE NOT EXISTS (SELECT FROM stent.worker w WHERE w.name = x.worker))
 $$;
 COMMENT ON FUNCTION stent._workers_of(text, text, text[]) IS 'private: workers, and which of a function, a queue and tags they serve';
 
