@@ -25,7 +25,6 @@
 #include "clock.h"
 #include "compat.h"
 #include "errors.h"
-#include "fault.h"
 #include "observe.h"
 #include "outcome.h"
 #include "store.h"
@@ -92,7 +91,6 @@ hold_task(Store *store, int64 task_id, int64 token)
 
 	if (task == NULL || task->state != TASK_READY || mark != (task->replays << 16 | task->attempt))
 		lease_lost(task_id);
-	STENT_FAULT("output_before_lock");
 	result = table_tuple_lock(table->rel, &task->tid, GetActiveSnapshot(), table->out,
 							  GetCurrentCommandId(false), LockTupleShare, LockWaitBlock, 0, &tmfd);
 	ExecClearTuple(table->out);
