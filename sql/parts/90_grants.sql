@@ -27,7 +27,7 @@ DECLARE
         'fail(bigint, bigint, jsonb), fail_many(bigint[], bigint[], jsonb[]), release(bigint, bigint), release_many(bigint[], bigint[]), '
         'heartbeat(bigint, bigint, interval), heartbeat_many(bigint[], bigint[], interval), '
         'worker_start(text, integer, text[], text[], text[], integer, jsonb, interval), '
-        'worker_heartbeat(text, text, integer, interval), worker_stop(text), '
+        'worker_heartbeat(text, text, integer, interval), worker_stop(text), worker_wait(text[]), '
         'append_output(bigint, bigint, text, bytea, bigint), append_output_many(bigint, bigint, text[], bytea[], bigint), '
         '_is_admin(), _leases()';
     functions text;
