@@ -26,6 +26,7 @@
 #include "shmem.h"
 #include "slots.h"
 #include "store.h"
+#include "wake.h"
 
 typedef struct NoteKey
 {
@@ -45,6 +46,7 @@ typedef struct Note
 	int32 scheduled;
 	int32 blocked;
 	int32 n_taken;
+	const char *queue; /* of those that workers run; NULL: executors do, or there are none */
 	bool runs_here;
 	bool nudge;     /* was left: to be told at the commit */
 	bool unblocked; /* somebody was: to be told at an abort */
@@ -64,12 +66,14 @@ static Note **notes; /* all of the table, in the order they were made */
 static int n_notes;
 static int max_notes;
 static Note *last_note;
+static HTAB *queues;                  /* the names notes point to */
 static SubTransactionId newest_subid; /* of any note or finished task */
 static Finished *finished;
 static int n_finished;
 static int max_finished;
 static SubTransactionId database_subid; /* announce_database was called in it */
 static SubTransactionId pauses_subid;   /* announce_pauses was called in it first */
+static SubTransactionId leases_subid;   /* announce_lease_cancelled was called in it first */
 static bool databases_changed;
 static bool limits_changed;
 static int n_tallies;
@@ -116,6 +120,7 @@ note_for(Oid role, int64 bucket, SubTransactionId subid)
 		note->inserted = note->taken = HEAD_END;
 		note->due = note->due_taken = DT_NOEND;
 		note->ready = note->scheduled = note->blocked = note->n_taken = 0;
+		note->queue = NULL;
 		note->runs_here = note->nudge = note->unblocked = false;
 		notes[n_notes++] = note;
 		newest_subid = Max(newest_subid, subid);
@@ -129,8 +134,29 @@ my_note(Oid role, int64 bucket)
 	return note_for(role, bucket, GetCurrentSubTransactionId());
 }
 
+/* The name of a queue where it stays for as long as notes are kept. */
+static const char *
+remembered(const char *queue)
+{
+	HASHCTL ctl = {.keysize = QUEUE_LENGTH, .entrysize = QUEUE_LENGTH, .hcxt = TopMemoryContext};
+
+	if (queues == NULL)
+		queues = hash_create("stent queues", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	return hash_search(queues, queue, HASH_ENTER, NULL);
+}
+
+/* Who runs it: executors, or workers if a queue is given. */
+static void
+note_runner(Note *note, const char *queue)
+{
+	if (queue == NULL)
+		note->runs_here = true;
+	else if (note->queue == NULL)
+		note->queue = remembered(queue);
+}
+
 void
-announce_ready(Oid role, int64 bucket, int64 position, int n, bool runs_here)
+announce_ready(Oid role, int64 bucket, int64 position, int n, const char *queue)
 {
 	Note *note;
 
@@ -139,11 +165,11 @@ announce_ready(Oid role, int64 bucket, int64 position, int n, bool runs_here)
 	note = my_note(role, bucket);
 	note->inserted = Min(note->inserted, position);
 	note->ready += n;
-	note->runs_here |= runs_here;
+	note_runner(note, queue);
 }
 
 void
-announce_taken(Oid role, int64 bucket, int64 position, bool runs_here)
+announce_taken(Oid role, int64 bucket, int64 position, const char *queue)
 {
 	Note *note;
 
@@ -153,7 +179,7 @@ announce_taken(Oid role, int64 bucket, int64 position, bool runs_here)
 	note->taken = Min(note->taken, position);
 	note->ready--;
 	note->n_taken++;
-	note->runs_here |= runs_here;
+	note_runner(note, queue);
 }
 
 void
@@ -246,6 +272,15 @@ announce_pauses(void)
 		return;
 	pauses_subid = GetCurrentSubTransactionId();
 	newest_subid = Max(newest_subid, pauses_subid);
+}
+
+void
+announce_lease_cancelled(void)
+{
+	if (stent_shared == NULL || leases_subid != InvalidSubTransactionId)
+		return;
+	leases_subid = GetCurrentSubTransactionId();
+	newest_subid = Max(newest_subid, leases_subid);
 }
 
 void
@@ -393,12 +428,30 @@ something_to_decide(DatabaseSlot *database, BoardRole *role)
 	wake(database->scheduler);
 }
 
+/* Workers that wait for work of the queue have something to look for. */
+static void
+workers_look(DatabaseSlot *database, const char *queue)
+{
+	if (queue != NULL && wake_queue(database, queue))
+		wake(database->scheduler);
+}
+
+/* All that wait have. */
+static void
+all_workers_look(DatabaseSlot *database)
+{
+	if (wake_everybody(database))
+		wake(database->scheduler);
+}
+
 /* What claimers stepped over may be claimable now: all roles that have work look. */
 static void
 look_again(DatabaseSlot *database)
 {
 	HASH_SEQ_STATUS status;
 	BoardRole *role;
+
+	all_workers_look(database);
 
 	board_scan_begin(&status);
 	while ((role = hash_seq_search(&status)) != NULL)
@@ -427,6 +480,8 @@ tell_board(bool committed)
 		const Note *note = notes[i];
 		BoardRole *role = board_role(MyDatabaseId, note->key.role, true);
 
+		if ((committed ? note->inserted : note->taken) != HEAD_END)
+			workers_look(database, note->queue);
 		if (role == NULL)
 		{
 			/* no room for another role: heads no longer know everything */
@@ -446,7 +501,7 @@ tell_board(bool committed)
 		if ((committed ? note->inserted : note->taken) != HEAD_END)
 		{
 			board_lower(role, note->key.bucket, committed ? note->inserted : note->taken);
-			something_claimable(database, role, note->runs_here);
+			something_claimable(database, role, note->runs_here && note->queue == NULL);
 		}
 	}
 	if (committed && database != NULL)
@@ -480,6 +535,11 @@ tell_board(bool committed)
 		if (database != NULL)
 			look_again(database);
 	}
+	if (committed && leases_subid != InvalidSubTransactionId && database != NULL)
+	{
+		database->tells_cancelled = true;
+		wake(database->scheduler);
+	}
 	if (databases_changed)
 		wake(stent_shared->launcher);
 	stent_shared->wakeups += n_latches;
@@ -501,14 +561,18 @@ announce_look_again(void)
 	set_latches();
 }
 
-/* From now on the role is told of places that become free. */
+/* From now on the role is told of places that become free, or workers are: no role. */
 void
 announce_held_back(Oid role)
 {
+	DatabaseSlot *database;
 	BoardRole *entry;
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
-	entry = board_role(MyDatabaseId, role, true);
+	database = shmem_database(MyDatabaseId, false);
+	if (!OidIsValid(role) && database != NULL)
+		database->workers_held_back = true;
+	entry = OidIsValid(role) ? board_role(MyDatabaseId, role, true) : NULL;
 	if (entry != NULL)
 		entry->held_back = true;
 	LWLockRelease(stent_shared->lock);
@@ -528,6 +592,11 @@ announce_places_free(Oid but)
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	database = shmem_database(MyDatabaseId, false);
+	if (database != NULL && database->workers_held_back)
+	{
+		database->workers_held_back = false;
+		all_workers_look(database);
+	}
 	board_scan_begin(&status);
 	while (database != NULL && (role = hash_seq_search(&status)) != NULL)
 	{
@@ -550,7 +619,7 @@ announce_places_free(Oid but)
 	return left_out;
 }
 
-/* The scheduler shall see to it that the role looks at that time. */
+/* The scheduler shall see to it that the role, or workers without one, look at that time. */
 void
 announce_token_at(Oid role, Timestamp at)
 {
@@ -559,10 +628,12 @@ announce_token_at(Oid role, Timestamp at)
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	database = shmem_database(MyDatabaseId, false);
-	entry = database == NULL ? NULL : board_role(MyDatabaseId, role, true);
-	if (entry != NULL)
+	entry = database != NULL && OidIsValid(role) ? board_role(MyDatabaseId, role, true) : NULL;
+	if (database != NULL && (entry != NULL || !OidIsValid(role)))
 	{
-		entry->token_at = Min(entry->token_at, at);
+		Timestamp *token_at = entry != NULL ? &entry->token_at : &database->workers_token_at;
+
+		*token_at = Min(*token_at, at);
 		if (at < database->token_at)
 		{
 			database->token_at = at;
@@ -573,7 +644,7 @@ announce_token_at(Oid role, Timestamp at)
 	set_latches();
 }
 
-/* Roles that waited for a token up to now look again, as when work comes. */
+/* Roles and workers that waited for a token up to now look again, as when work comes. */
 Timestamp
 announce_tokens(Timestamp now)
 {
@@ -586,6 +657,12 @@ announce_tokens(Timestamp now)
 	database = shmem_database(MyDatabaseId, false);
 	if (database != NULL && database->token_at <= now)
 	{
+		if (database->workers_token_at <= now)
+		{
+			database->workers_token_at = DT_NOEND;
+			all_workers_look(database);
+		}
+		next = database->workers_token_at;
 		board_scan_begin(&status);
 		while ((role = hash_seq_search(&status)) != NULL)
 		{
@@ -627,6 +704,13 @@ resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top, void
 		return;
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	database = shmem_database(MyDatabaseId, false);
+	if (database != NULL)
+	{
+		/* what workers ran may now be for executors, or the other way round */
+		database->workers_held_back = false;
+		database->workers_token_at = DT_NOEND;
+		look_again(database);
+	}
 	board_scan_begin(&status);
 	while (database != NULL && (role = hash_seq_search(&status)) != NULL)
 	{
@@ -709,9 +793,14 @@ forget_notes(void)
 	else
 		for (int i = 0; i < n_notes; i++)
 			(void) hash_search(table, &notes[i]->key, HASH_REMOVE, NULL);
+	if (queues != NULL && hash_get_num_entries(queues) > MANY_NOTES)
+	{
+		hash_destroy(queues);
+		queues = NULL;
+	}
 	n_notes = n_finished = n_tallies = n_counters = 0;
 	last_note = NULL;
-	newest_subid = database_subid = pauses_subid = InvalidSubTransactionId;
+	newest_subid = database_subid = pauses_subid = leases_subid = InvalidSubTransactionId;
 	databases_changed = false;
 }
 
@@ -722,7 +811,7 @@ xact_ended(XactEvent event, void *arg)
 
 	if (n_notes == 0 && n_finished == 0 && n_tallies == 0 && n_counters == 0 &&
 		!databases_changed && database_subid == InvalidSubTransactionId &&
-		pauses_subid == InvalidSubTransactionId)
+		pauses_subid == InvalidSubTransactionId && leases_subid == InvalidSubTransactionId)
 		return;
 	if (stent_shared == NULL)
 	{
@@ -780,6 +869,8 @@ subxact_aborted(SubTransactionId mine)
 		database_subid = InvalidSubTransactionId;
 	if (pauses_subid >= mine)
 		pauses_subid = InvalidSubTransactionId;
+	if (leases_subid >= mine)
+		leases_subid = InvalidSubTransactionId;
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	for (int i = n_notes - 1; i >= 0; i--)
 	{
@@ -791,6 +882,11 @@ subxact_aborted(SubTransactionId mine)
 			continue;
 		database = shmem_database(MyDatabaseId, false);
 		role = database == NULL ? NULL : board_role(MyDatabaseId, note->key.role, true);
+		if (database != NULL && note->taken != HEAD_END)
+		{
+			workers_look(database, note->queue);
+			told = true;
+		}
 		if (role != NULL)
 		{
 			something_due(database, role, note->due_taken);
@@ -799,7 +895,7 @@ subxact_aborted(SubTransactionId mine)
 			if (note->taken != HEAD_END)
 			{
 				board_lower(role, note->key.bucket, note->taken);
-				something_claimable(database, role, note->runs_here);
+				something_claimable(database, role, note->runs_here && note->queue == NULL);
 			}
 			told = true;
 		}
@@ -822,6 +918,8 @@ subxact_committed(SubTransactionId mine, SubTransactionId parent)
 		database_subid = parent;
 	if (pauses_subid >= mine)
 		pauses_subid = parent;
+	if (leases_subid >= mine)
+		leases_subid = parent;
 	for (int i = n_notes - 1; i >= 0; i--)
 	{
 		Note *note = notes[i];
@@ -841,6 +939,8 @@ subxact_committed(SubTransactionId mine, SubTransactionId parent)
 		into->unblocked |= note->unblocked;
 		into->n_taken += note->n_taken;
 		into->runs_here |= note->runs_here;
+		if (note->queue != NULL)
+			into->queue = note->queue;
 		drop_note(i);
 	}
 	newest_subid = parent;

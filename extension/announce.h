@@ -16,9 +16,9 @@
 
 #include "board.h"
 
-/* n ready entries from position on; runs_here: executors run their function */
-extern void announce_ready(Oid role, int64 bucket, int64 position, int n, bool runs_here);
-extern void announce_taken(Oid role, int64 bucket, int64 position, bool runs_here);
+/* n ready entries from position on; queue: theirs if workers run them, NULL: executors do */
+extern void announce_ready(Oid role, int64 bucket, int64 position, int n, const char *queue);
+extern void announce_taken(Oid role, int64 bucket, int64 position, const char *queue);
 /* due entries; those that are counted are scheduled tasks, the others deadlines */
 extern void announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted);
 extern void announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted);
@@ -31,17 +31,19 @@ extern void announce_nudge(Oid role, int64 bucket);
 extern void announce_finished(int64 task_id);
 /* the launcher and the scheduler shall look at this database again */
 extern void announce_database(void);
+/* a leased task is cancelled: at the commit its worker is told to ask */
+extern void announce_lease_cancelled(void);
 /* something was paused or resumed: all roles of this database look again */
 extern void announce_pauses(void);
 /* whatever claimers of this database passed over, they look again, at once */
 extern void announce_look_again(void);
 /* whoever waits for a task of this database shall look */
 extern void announce_to_waiters(void);
-/* tasks of the role are passed over, for want of a place */
+/* tasks of the role, or of workers (no role), are passed over, for want of a place */
 extern void announce_held_back(Oid role);
 /* whoever was held back shall look, but not this role; true if that one was */
 extern bool announce_places_free(Oid but);
-/* tasks of the role are passed over, until a rate limit lets one start at that time */
+/* tasks of the role, or of workers (no role), are passed over, until a rate limit lets one start at that time */
 extern void announce_token_at(Oid role, Timestamp at);
 /* roles whose time has come look; returns when the next one's comes, DT_NOEND: never */
 extern Timestamp announce_tokens(Timestamp now);

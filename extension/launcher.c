@@ -34,6 +34,7 @@
 #include "process.h"
 #include "shmem.h"
 #include "slots.h"
+#include "wake.h"
 
 #define LOOK_AGAIN_MS (5 * 60 * 1000)
 
@@ -173,6 +174,7 @@ update_slots(void)
 			slot->scheduler < 0 && slot->evicting == 0)
 		{
 			board_forget(slot->database);
+			wake_forget(slot->database);
 			memset(slot, 0, sizeof(*slot));
 			slot->scheduler = -1;
 		}

@@ -111,10 +111,11 @@ ready_bucket_priority(int64 bucket)
 	return PRIORITY_MAX - (int) ((bucket >> RANK_SHIFT) & 0xFF);
 }
 
-static bool
-runs_here(Store *store, const Lane *lane)
+/* The queue whose workers run the lane's tasks; NULL: executors do. */
+static const char *
+workers_queue(Store *store, const Lane *lane)
 {
-	return function_by_id(store, lane->function_id)->handler_name != NULL;
+	return function_by_id(store, lane->function_id)->handler_name == NULL ? lane->queue : NULL;
 }
 
 /* Tell others, at the commit, that n entries from position on are there. */
@@ -123,7 +124,7 @@ ready_announce(Store *store, int64 bucket, int64 position, int n)
 {
 	const Lane *lane = lane_get(store, ready_bucket_lane(bucket));
 
-	announce_ready(lane_role(lane), bucket, position, n, runs_here(store, lane));
+	announce_ready(lane_role(lane), bucket, position, n, workers_queue(store, lane));
 }
 
 /* Tell others, should this be undone, that the entry is there again. */
@@ -132,7 +133,7 @@ ready_announce_taken(Store *store, int64 bucket, int64 position)
 {
 	const Lane *lane = lane_get(store, ready_bucket_lane(bucket));
 
-	announce_taken(lane_role(lane), bucket, position, runs_here(store, lane));
+	announce_taken(lane_role(lane), bucket, position, workers_queue(store, lane));
 }
 
 void

@@ -43,6 +43,7 @@
 #include "slots.h"
 #include "store.h"
 #include "upkeep.h"
+#include "wake.h"
 
 #define BACKSTOP_MS (5 * 60 * 1000)
 
@@ -127,6 +128,8 @@ leave(DatabaseState state, const char *problem)
 		}
 	}
 	LWLockRelease(stent_shared->lock);
+	/* from now on workers that ask are told to look by themselves; the others are now */
+	wake_before_leaving();
 	orderly = true;
 	proc_exit(0);
 }
@@ -516,10 +519,14 @@ scheduler_loop(void)
 			check_database();
 			board_load();
 			backstop = now + BACKSTOP_MS * INT64CONST(1000);
+			/* who waits may have been waiting for what was not announced */
+			if (load)
+				wake_again();
 			load = false;
 			recount |= board_load_uncertain();
 		}
 		again = backstop;
+		wake_tell(&again);
 		slots_answer_overdue(me.database);
 		next_token = announce_tokens(moment = clock_now());
 		if (next_token != DT_NOEND)

@@ -222,7 +222,7 @@ shmem_database(Oid database, bool make)
 	memset(free, 0, sizeof(*free));
 	free->database = database;
 	free->scheduler = -1;
-	free->token_at = DT_NOEND;
+	free->token_at = free->workers_token_at = DT_NOEND;
 	return free;
 }
 

@@ -25,9 +25,11 @@
 #define MAX_EXECUTORS 256
 #define COUNT_LOG 4096
 #define WANTED_PLACES 1024
+#define WAKE_QUEUES 128
 #define PROBLEM_LENGTH 256
 
 #define STEP_LENGTH 64
+#define QUEUE_LENGTH 201
 
 /* so many deleted ready entries are worth a vacuum, so many rows of tally a fold */
 #define DEAD_ENTRIES_VACUUM 20000
@@ -140,7 +142,28 @@ typedef struct DatabaseSlot
 	uint64 tallies;               /* rows of tally since they were folded */
 	uint64 counters;              /* rows of counter since they were folded */
 	char problem[PROBLEM_LENGTH]; /* why it is not served */
+
+	/* wake.c: what workers wait for, and what the scheduler has to tell them */
+	int waits;                  /* queues in wake_queues that are waited for */
+	bool waits_any;             /* work of any queue is */
+	bool waits_more;            /* queues are for which there was no room */
+	int tells;                  /* queues in wake_queues that are to be told */
+	bool tells_all;             /* everybody shall look */
+	bool tells_cancelled;       /* and who holds leases shall ask whether they are still held */
+	bool workers_held_back;     /* workers passed over tasks for want of a place (place.c) */
+	Timestamp workers_token_at; /* or until a rate limit lets one start then; DT_NOEND: none */
 } DatabaseSlot;
+
+/* A queue that workers wait for, or that they are to be told of, or both. */
+typedef struct WakeQueue
+{
+	Oid database; /* InvalidOid: free */
+	bool waited;
+	bool told;
+	uint32 hash;       /* of the name */
+	TimestampTz since; /* waited for; after a while all who did have looked by themselves */
+	char name[QUEUE_LENGTH];
+} WakeQueue;
 
 /* What a commit changed while the entries were being counted. */
 typedef struct CountLog
@@ -186,6 +209,7 @@ typedef struct StentShared
 	Oid counting;               /* database whose entries are being counted, one at a time */
 	int n_count_log;            /* -1: there were too many */
 	CountLog count_log[COUNT_LOG];
+	WakeQueue wake_queues[WAKE_QUEUES];
 	DatabaseSlot databases[MAX_DATABASES];
 	ExecutorSlot executors[MAX_EXECUTORS];
 	StentProc procs[FLEXIBLE_ARRAY_MEMBER];

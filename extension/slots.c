@@ -21,6 +21,7 @@
 #include "guc.h"
 #include "shmem.h"
 #include "slots.h"
+#include "wake.h"
 
 #define FAILURES_MAX_DELAY_S 60
 
@@ -524,13 +525,14 @@ slots_answer_overdue(Oid database)
 	LWLockRelease(stent_shared->lock);
 }
 
-/* What claimers of the role passed over may be taken after all. */
+/* What claimers of the role, or workers, passed over may be taken after all. */
 void
 slots_look_again(Oid role)
 {
 	DatabaseSlot *database;
 	BoardRole *entry;
 	int wake = -1;
+	int scheduler = -1;
 
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	database = shmem_database(MyDatabaseId, false);
@@ -540,8 +542,11 @@ slots_look_again(Oid role)
 		entry->changes++;
 		wake = slots_notice(database, entry);
 	}
+	if (database != NULL && wake_everybody(database))
+		scheduler = database->scheduler;
 	LWLockRelease(stent_shared->lock);
 	shmem_set_latch(wake);
+	shmem_set_latch(scheduler);
 }
 
 /* Between batches, or idle: whether somebody else needs the slot more. */
