@@ -23,6 +23,7 @@
 #include "announce.h"
 #include "compat.h"
 #include "due.h"
+#include "registry.h"
 #include "shmem.h"
 #include "slots.h"
 #include "store.h"
@@ -76,6 +77,8 @@ static SubTransactionId pauses_subid;   /* announce_pauses was called in it firs
 static SubTransactionId leases_subid;   /* announce_lease_cancelled was called in it first */
 static bool databases_changed;
 static bool limits_changed;
+static uint32 as_of; /* see announce_as_of */
+static bool as_of_known;
 static int n_tallies;
 static int n_counters;
 static uint32 count_epoch; /* when the commit began */
@@ -153,6 +156,23 @@ note_runner(Note *note, const char *queue)
 		note->runs_here = true;
 	else if (note->queue == NULL)
 		note->queue = remembered(queue);
+}
+
+/* How often something was registered. */
+uint32
+announce_registrations(void)
+{
+	return stent_shared == NULL ? 0 : pg_atomic_read_u32(&stent_shared->registrations);
+}
+
+/* What is announced next says who runs it; should that change before we commit, all look. */
+void
+announce_as_of(uint32 registrations)
+{
+	/* the oldest is kept */
+	if (!as_of_known || as_of == announce_registrations())
+		as_of = registrations;
+	as_of_known = true;
 }
 
 void
@@ -504,6 +524,11 @@ tell_board(bool committed)
 			something_claimable(database, role, note->runs_here && note->queue == NULL);
 		}
 	}
+	if (as_of_known && database != NULL && as_of != announce_registrations())
+	{
+		function_caches_stale();
+		look_again(database);
+	}
 	if (committed && database != NULL)
 	{
 		/* the scheduler is told when there is enough to clear away */
@@ -704,6 +729,7 @@ resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top, void
 		return;
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	database = shmem_database(MyDatabaseId, false);
+	pg_atomic_fetch_add_u32(&stent_shared->registrations, 1);
 	if (database != NULL)
 	{
 		/* what workers ran may now be for executors, or the other way round */
@@ -801,7 +827,7 @@ forget_notes(void)
 	n_notes = n_finished = n_tallies = n_counters = 0;
 	last_note = NULL;
 	newest_subid = database_subid = pauses_subid = leases_subid = InvalidSubTransactionId;
-	databases_changed = false;
+	databases_changed = as_of_known = false;
 }
 
 static void

@@ -47,7 +47,10 @@ extern bool announce_places_free(Oid but);
 extern void announce_token_at(Oid role, Timestamp at);
 /* roles whose time has come look; returns when the next one's comes, DT_NOEND: never */
 extern Timestamp announce_tokens(Timestamp now);
-/* limits changed: once this is committed, whoever was passed over shall look */
+/* who runs what was announced is known from the registry as it was then */
+extern uint32 announce_registrations(void);
+extern void announce_as_of(uint32 registrations);
+/* functions or limits changed: once this is committed, whoever was passed over shall look */
 extern void announce_limits(void);
 /* the launcher shall look which databases there are */
 extern void announce_databases(void);

@@ -115,7 +115,10 @@ ready_bucket_priority(int64 bucket)
 static const char *
 workers_queue(Store *store, const Lane *lane)
 {
-	return function_by_id(store, lane->function_id)->handler_name == NULL ? lane->queue : NULL;
+	const Function *function = function_by_id(store, lane->function_id);
+
+	announce_as_of(function->as_of);
+	return function->handler_name == NULL ? lane->queue : NULL;
 }
 
 /* Tell others, at the commit, that n entries from position on are there. */

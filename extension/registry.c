@@ -139,6 +139,13 @@ prepare_cache(void)
 	handlers_stale = false;
 }
 
+/* What is remembered is older than what is registered; callbacks may call this. */
+void
+function_caches_stale(void)
+{
+	handlers_stale = true;
+}
+
 /* Called while no task runs: nothing of earlier generations is in use. */
 void
 function_caches_quiet(void)
@@ -241,6 +248,7 @@ static Function *
 load(Store *store, Oid index_oid, ScanKey key)
 {
 	StoreRel *table = store_table(store, STORE_FUNCTION);
+	uint32 as_of = announce_registrations();
 	Relation index = index_open(index_oid, AccessShareLock);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(table->rel, index, snapshot, 1);
@@ -250,6 +258,7 @@ load(Store *store, Oid index_oid, ScanKey key)
 	if (index_getnext_slot(scan, ForwardScanDirection, table->out))
 	{
 		function = remember(table->out);
+		function->as_of = as_of;
 		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 			unsure = true;
 	}

@@ -40,6 +40,7 @@ typedef struct Function
 	bool idempotent;
 	Interval *cache_ttl; /* NULL = as long as retention keeps the task */
 	Handler *handler;    /* once resolved */
+	uint32 as_of;        /* what announce_registrations() said before it was read */
 } Function;
 
 extern Function *function_by_name(Store *store, const char *name);
@@ -48,6 +49,7 @@ extern Function *function_by_id(Store *store, int32 id);
 extern int function_max_per_key(Store *store, int32 id);
 extern Handler *function_handler(Function *function);
 extern void function_caches_quiet(void);
+extern void function_caches_stale(void);
 extern void registry_init(void);
 
 extern char *check_name(text *value, const char *what);

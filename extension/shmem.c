@@ -70,6 +70,7 @@ lay_out(void)
 	pg_atomic_init_u32(&shared->cancelling, 0);
 	pg_atomic_init_u32(&shared->cancelling_trees, 0);
 	pg_atomic_init_u32(&shared->pauses, 0);
+	pg_atomic_init_u32(&shared->registrations, 0);
 	for (int i = 0; i < WANTED_PLACES; i++)
 		pg_atomic_init_u32(&shared->wanted_places[i], 0);
 	for (int i = 0; i < MAX_EXECUTORS; i++)

@@ -196,7 +196,8 @@ typedef struct StentShared
 	 * read after it was given up.
 	 */
 	pg_atomic_uint32 wanted_places[WANTED_PLACES];
-	pg_atomic_uint32 pauses;    /* rises with every commit that pauses or resumes something */
+	pg_atomic_uint32 pauses;        /* rises with every commit that pauses or resumes something */
+	pg_atomic_uint32 registrations; /* rises with every commit that registers something */
 	int careful;                /* proc that runs a task which crashed a server before, -1: none */
 	bool careful_wanted;        /* somebody passed over such a task meanwhile */
 	int yield_wanted;           /* so many executors shall leave to make room for other roles */

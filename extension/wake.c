@@ -38,8 +38,8 @@
 #define BACKSTOP_MS (5 * 60 * 1000)
 #define POLL_MS 1000
 
-/* what could not be told is tried again after so long */
-#define TELL_AGAIN_MS 10000
+/* what could not be told is tried again after 1 s, 2 s, ... this */
+#define TELL_AGAIN_MAX_S 60
 
 /* a queue of this name would be taken for word of a cancellation */
 #define CANCELLED "!"
@@ -47,6 +47,7 @@
 StaticAssertDecl(QUEUE_LENGTH == MAX_NAME_LENGTH + 1, "a queue's name must fit");
 
 static TimestampTz tell_again; /* not before */
+static int misses;             /* in a row */
 
 /* The entry of a queue, or a free one if make; NULL: there is none. */
 static WakeQueue *
@@ -201,7 +202,7 @@ try_notify(char (*names)[QUEUE_LENGTH], int n, bool all, bool cancelled)
 	PG_TRY();
 	{
 		notify(names, n, all, cancelled);
-		tell_again = 0;
+		tell_again = misses = 0;
 	}
 	PG_CATCH();
 	{
@@ -220,7 +221,8 @@ try_notify(char (*names)[QUEUE_LENGTH], int n, bool all, bool cancelled)
 			database->tells_cancelled |= cancelled;
 		}
 		LWLockRelease(stent_shared->lock);
-		tell_again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TELL_AGAIN_MS);
+		tell_again =
+			GetCurrentTimestamp() + Min(1 << Min(misses++, 10), TELL_AGAIN_MAX_S) * USECS_PER_SEC;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
