@@ -1,9 +1,13 @@
-# PGXS build of the extension.
+# PGXS build of the extension; the worker has a Makefile of its own.
 #
 #   make                    the extension
 #   make FAULTS=1           the same with fault points, for tests
 #   make install
 #   make installcheck       pg_regress, isolation and TAP tests (needs FAULTS=1)
+#   make worker             library and program outside the server (worker/Makefile: libpq-dev,
+#                           libjansson-dev, libevent-dev, pkg-config)
+#   make worker-check       their unit tests (and libcmocka-dev)
+#   make worker-install     DESTDIR, PREFIX
 #   make bench              measurements against yardsticks
 #   make indent             formats the C sources
 PG_CONFIG ?= pg_config
@@ -49,9 +53,22 @@ extension/errcodes_table.h: $(shell $(PG_CONFIG) --sharedir)/errcodes.txt
 extension/retry.o: extension/errcodes_table.h
 $(OBJS): $(wildcard extension/*.h) Makefile
 
-.PHONY: bench indent
+.PHONY: bench indent worker worker-check worker-install worker-clean
+worker:
+	$(MAKE) -C worker
+
+worker-check:
+	$(MAKE) -C worker check
+
+worker-install:
+	$(MAKE) -C worker install
+
+clean: worker-clean
+worker-clean:
+	$(MAKE) -C worker clean
+
 bench:
 	PG_CONFIG=$(PG_CONFIG) bench/run
 
 indent:
-	clang-format -i extension/*.c extension/*.h
+	clang-format -i $(wildcard extension/*.[ch] worker/*/*.[ch] test/unit/*.[ch])
