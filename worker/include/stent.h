@@ -105,15 +105,24 @@ extern "C"
  * PGDATABASE, a service file, ...). NULL for want of memory.
  */
 	STENT_API StentConn *stent_conn_new(const char *conninfo);
-	STENT_API void
-	stent_conn_free(StentConn *conn); /* of NULL: nothing; pending requests end with STENT_LOST */
+	/* Of NULL: nothing. Pending requests end with STENT_LOST. Not from within a callback. */
+	STENT_API void stent_conn_free(StentConn *conn);
 
-	/* Connects, blocking, with retries; retry NULL: one attempt. */
+	/*
+ * Connects, blocking, with retries; retry NULL: one attempt. An attempt takes up to
+ * connect_timeout (of conninfo or PGCONNECT_TIMEOUT; else 30 s) for each host.
+ */
 	STENT_API StentStatus stent_connect(StentConn *conn, const StentRetry *retry,
 										StentError *error) STENT_MUST_CHECK;
 
-	/* Begins one attempt to connect; stent_process() carries it on. */
+	/*
+ * Begins one attempt to connect; stent_process() carries it on. How long that may take is
+ * the caller's to decide, who ends it with stent_disconnect().
+ */
 	STENT_API StentStatus stent_connect_start(StentConn *conn, StentError *error) STENT_MUST_CHECK;
+
+	/* Closes the connection; pending requests are called back with STENT_LOST. It can be connected again. */
+	STENT_API void stent_disconnect(StentConn *conn);
 
 	STENT_API StentConnState stent_conn_state(const StentConn *conn);
 	STENT_API int stent_socket(const StentConn *conn); /* -1: none; may change while connecting */
@@ -132,7 +141,11 @@ extern "C"
 	STENT_API StentStatus stent_drain(StentConn *conn, double seconds,
 									  StentError *error) STENT_MUST_CHECK;
 
-	/* Asks the server to cancel what it does for this connection; blocking, shortly. */
+	/*
+ * Asks the server to cancel what it does for this connection; blocking, shortly. The only
+ * function that another thread may call, to end a blocking request of this one (which is
+ * then STENT_REFUSED with code 57014); not from a signal handler.
+ */
 	STENT_API StentStatus stent_cancel_request(StentConn *conn, StentError *error) STENT_MUST_CHECK;
 
 	/* Called from stent_process() for each notification; payload may be "". */
@@ -154,11 +167,17 @@ extern "C"
 		const char *role;    /* who dispatched it */
 		int priority;
 		int attempt; /* from 1 */
+		/*
+		 * Integers beyond 64 bits are reals here. NULL: args or headers are more than jansson
+		 * has room for (a number beyond a double, nesting beyond 2048), and problem says what:
+		 * such a task can only be failed.
+		 */
 		json_t *args;
-		json_t *headers;
-		double timeout;   /* seconds this attempt may take; < 0: any time */
-		double time_left; /* seconds until the execution's max_duration is over; < 0: none */
-		double lease;     /* seconds the lease holds from the claim */
+		json_t *headers;     /* NULL also: none */
+		const char *problem; /* NULL: none */
+		double timeout;      /* seconds this attempt may take; < 0: any time */
+		double time_left;    /* seconds until the execution's max_duration is over; < 0: none */
+		double lease;        /* seconds the lease holds from the claim */
 	} StentTask;
 
 	/* The answer of any request; which fields mean something depends on the request. */
@@ -170,8 +189,8 @@ extern "C"
 		size_t n_tasks;
 		const char *const *outcomes; /* complete, fail, release, heartbeat: one for each item */
 		size_t n_outcomes;
-		json_t *json;           /* result, state, rows, worker_start; NULL: none */
-		int64_t number;         /* ids; 1 or 0 for true or false */
+		json_t *json;   /* result, worker_start; NULL: SQL's NULL (JSON's null is a value) */
+		int64_t number; /* ids; 1 or 0 for true or false */
 		const int64_t *numbers; /* dispatch_many */
 		size_t n_numbers;
 		double seconds; /* worker_wait */
@@ -203,6 +222,8 @@ extern "C"
 	STENT_API StentStatus stent_claim(StentConn *conn, const StentClaim *claim, StentTask **tasks,
 									  size_t *n, StentError *error) STENT_MUST_CHECK;
 	STENT_API void stent_tasks_free(StentTask *tasks, size_t n);
+	/* A copy to keep of a task a callback was given (it shares the json_t); NULL: no memory. */
+	STENT_API StentTask *stent_task_copy(const StentTask *task); /* stent_tasks_free(copy, 1) */
 
 	/* One task's end. Only what the request names is looked at. */
 	typedef struct StentItem
@@ -334,7 +355,11 @@ extern "C"
 	STENT_API StentStatus stent_cancel(StentConn *conn, int64_t id, bool *any,
 									   StentError *error) STENT_MUST_CHECK;
 
-	/* What the commands show; each an array of objects. NULL or 0: no filter. */
+	/*
+ * What the commands show; each an array of objects. NULL or 0: no filter. stent_list gives
+ * rows of the view stent.executions, the newest first; stent_output_of rows with attempt,
+ * number, stream, written_at, text (null if it is not UTF-8) and hex (where text is null).
+ */
 	STENT_API StentStatus stent_list(StentConn *conn, const char *state, const char *function,
 									 const char *queue, int limit, json_t **rows,
 									 StentError *error) STENT_MUST_CHECK;
