@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Longest character, so that a text cut by printf is seen to be cut by put(). */
+#define MB 4
+
 /* The name of a status, for people. */
 const char *
 stent_status_name(StentStatus status)
@@ -83,7 +86,7 @@ error_none(StentError *error)
 StentStatus
 error_set(StentError *error, StentStatus status, const char *format, ...)
 {
-	char text[STENT_MESSAGE_LENGTH];
+	char text[STENT_MESSAGE_LENGTH + MB];
 	va_list args;
 
 	if (error == NULL)
@@ -110,7 +113,7 @@ error_copy(StentError *error, const StentError *from)
 void
 error_hint(StentError *error, const char *format, ...)
 {
-	char text[STENT_MESSAGE_LENGTH];
+	char text[STENT_MESSAGE_LENGTH + MB];
 	va_list args;
 
 	if (error == NULL)

@@ -1,0 +1,251 @@
+/*
+ * test_values.c
+ *	  What the library makes of values without a server: durations, delays, errors, JSON.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "json.h"
+#include "params.h"
+#include "support.h"
+#include "types.h"
+
+static void
+durations(void **state)
+{
+	static const struct
+	{
+		const char *text;
+		double seconds;
+	} good[] = {{"30s", 30},
+				{"5m", 300},
+				{"1h30m", 5400},
+				{"1.5h", 5400},
+				{"2d8h", 201600},
+				{"1w", 604800},
+				{"0s", 0},
+				{"0.000001s", 0.000001},
+				{" 1s\t", 1},
+				{"1s1s", 2},
+				{"1m1.25s", 61.25},
+				{"0.0000004s", 0},
+				{"3000000w", 1814400000000.0}};
+	static const char *const bad[] = {"",
+									  " ",
+									  "5",
+									  "s",
+									  "5 m",
+									  "1h 30m",
+									  "-1s",
+									  "+1s",
+									  "1.s",
+									  ".5s",
+									  "1e3s",
+									  "5M",
+									  "5ms",
+									  "1,5h",
+									  "1s,",
+									  "0x10s",
+									  "99999999999999999999s",
+									  "1s x",
+									  "9000000000000000000s",
+									  "4000000w"};
+	double seconds = -1;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	{
+		if (!stent_duration_parse(good[i].text, &seconds))
+			fail_msg("\"%s\" is not read", good[i].text);
+		if (fabs(seconds - good[i].seconds) > 1e-9)
+			fail_msg("\"%s\" is read as %f", good[i].text, seconds);
+	}
+	seconds = -1;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (stent_duration_parse(bad[i], &seconds) || seconds != -1)
+			fail_msg("\"%s\" is read as %f", bad[i], seconds);
+	assert_false(stent_duration_parse(NULL, &seconds));
+}
+
+static void
+delays(void **state)
+{
+	StentRetry retry = {.max_attempts = 4, .initial_delay = 1, .backoff_factor = 3, .max_delay = 5};
+	double sum = 0;
+	double least = 100;
+	double most = 0;
+
+	(void) state;
+	assert_true(stent_retry_delay(NULL, 1) < 0);
+	assert_true(stent_retry_delay(&retry, 1) == 1);
+	assert_true(stent_retry_delay(&retry, 2) == 3);
+	assert_true(stent_retry_delay(&retry, 3) == 5);
+	assert_true(stent_retry_delay(&retry, 4) < 0);
+	retry.max_attempts = 0;
+	assert_true(stent_retry_delay(&retry, 1000000) == 5);
+	retry.jitter = 0.5;
+	for (int i = 0; i < 1000; i++)
+	{
+		double delay = stent_retry_delay(&retry, 9);
+
+		sum += delay;
+		least = fmin(least, delay);
+		most = fmax(most, delay);
+	}
+	assert_true(least >= 2.5 && least < 3 && most <= 7.5 && most > 7);
+	assert_true(sum > 4500 && sum < 5500);
+	assert_true(stent_retry_delay(&stent_retry_default, 1) < 0.13);
+	assert_true(stent_retry_delay(&stent_retry_default, 1000) > 7.9);
+}
+
+static void
+errors(void **state)
+{
+	StentError error;
+	char text[2 * STENT_MESSAGE_LENGTH];
+
+	(void) state;
+	assert_int_equal(STENT_LOST, error_set(&error, STENT_LOST, "a\nb\r\nc %d\n", 7));
+	assert_string_equal("a b  c 7", error.message);
+	assert_string_equal("", error.code);
+	assert_string_equal("", error.hint);
+	/* cut, but not within a character */
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	memcpy(text + STENT_MESSAGE_LENGTH - 3, "\xe2\x82\xac", 3);
+	error_hint(&error, "%s", text);
+	assert_int_equal(STENT_MESSAGE_LENGTH - 3, strlen(error.hint));
+	/* nobody wants to know */
+	assert_int_equal(STENT_INVALID, error_set(NULL, STENT_INVALID, "no"));
+	error_hint(NULL, "no");
+	for (int status = STENT_OK; status <= STENT_BAD_ANSWER; status++)
+		assert_string_not_equal("unknown status", stent_status_name((StentStatus) status));
+	assert_string_equal(STENT_VERSION, stent_version());
+}
+
+/* Reads JSON and writes it again. */
+static void
+assert_json(const char *text, const char *expected)
+{
+	const char *problem = NULL;
+	json_t *value;
+	char *written;
+
+	if (expected == NULL)
+	{
+		assert_int_equal(JSON_UNREADABLE, json_read(text, strlen(text), &value, &problem));
+		assert_non_null(problem);
+		assert_null(value);
+		return;
+	}
+	assert_int_equal(JSON_READ, json_read(text, strlen(text), &value, &problem));
+	written = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	assert_string_equal(expected, written);
+	free(written);
+	json_decref(value);
+}
+
+static void
+json(void **state)
+{
+	char deep[5001];
+
+	(void) state;
+	assert_json("null", "null");
+	assert_json("\"a\\\"b 12345678901234567890\"", "\"a\\\"b 12345678901234567890\"");
+	assert_json("9223372036854775807", "9223372036854775807");
+	assert_json("[-9223372036854775808,1.5]", "[-9223372036854775808,1.5]");
+	/* an integer that does not fit is a real, the others stay what they are */
+	assert_json("[1,9223372036854775808,-9223372036854775809,\"9223372036854775808\\\\\"]",
+				"[1,9.2233720368547758e18,-9.2233720368547758e18,\"9223372036854775808\\\\\"]");
+	assert_json("12345678901234567890", "1.2345678901234567e19");
+	assert_json("{\"a\":12345678901234567890123,\"b\":1.0e2}",
+				"{\"a\":1.2345678901234568e22,\"b\":100.0}");
+	memset(deep, '9', 400);
+	deep[400] = '\0';
+	assert_json(deep, NULL);
+	memset(deep, '[', 2500);
+	memset(deep + 2500, ']', 2500);
+	deep[5000] = '\0';
+	assert_json(deep, NULL);
+	assert_json("[1,", NULL);
+	assert_json("", NULL);
+	assert_json("\"\xff\"", NULL);
+}
+
+static void
+parameters(void **state)
+{
+	static const char *const names[] = {"a", ""};
+	static const char expected[] = "\0\0\0\1\0\0\0\0\0\0\0\x19\0\0\0\2\0\0\0\1\0\0\0\1a\0\0\0\0";
+	Params params = {0};
+	json_t *value = json_pack("[i,n,s]", 1, "\xc3\xa9");
+
+	(void) state;
+	params_begin(&params);
+	params_int8(&params, INT64_MIN + 1);
+	params_seconds(&params, 0);
+	params_seconds(&params, 0.5);
+	params_json(&params, value);
+	params_names(&params, (StentNames){names, 2});
+	params_names(&params, (StentNames){NULL, 2});
+	params_names(&params, (StentNames){names, 0});
+	assert_int_equal(7, params.n);
+	assert_int_equal(STENT_OK, params.status);
+	assert_memory_equal("\x80\0\0\0\0\0\0\1", params.data + params.start[0], 8);
+	assert_int_equal(-1, params.length[1]);
+	assert_memory_equal("\x3f\xe0\0\0\0\0\0\0", params.data + params.start[2], 8);
+	assert_int_equal(14, params.length[3]);
+	assert_memory_equal("\1[1,null,\"\xc3\xa9\"]", params.data + params.start[3], 14);
+	assert_int_equal(sizeof(expected) - 1, params.length[4]);
+	assert_memory_equal(expected, params.data + params.start[4], sizeof(expected) - 1);
+	assert_int_equal(-1, params.length[5]);
+	assert_int_equal(12, params.length[6]);
+	/* the buffer of a small request is kept, one of a large one is not */
+	params_end(&params);
+	assert_non_null(params.data);
+	params_begin(&params);
+	params_array(&params, TYPE_BYTEA, 3);
+	for (int i = 0; i < 3; i++)
+	{
+		static char data[400000];
+
+		params_element_bytes(&params, data, sizeof(data));
+	}
+	params_array_end(&params);
+	assert_int_equal(20 + 3 * 400004, params.length[0]);
+	params_end(&params);
+	assert_null(params.data);
+	params_free(&params);
+	json_decref(value);
+}
+
+/* A request over what the protocol can carry is refused, not sent with a wrong length. */
+static void
+too_large(void **state)
+{
+	Params params = {0};
+
+	(void) state;
+	params_begin(&params);
+	params_array(&params, TYPE_BYTEA, 1);
+	/* which it sees before it looks at the data */
+	params_element_bytes(&params, "", (size_t) 1 << 30);
+	params_element_bytes(&params, "abc", 3);
+	params_array_end(&params);
+	assert_int_equal(STENT_INVALID, params.status);
+	params_free(&params);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(durations), cmocka_unit_test(delays),     cmocka_unit_test(errors),
+		cmocka_unit_test(json),      cmocka_unit_test(parameters), cmocka_unit_test(too_large),
+	};
+
+	return cmocka_run_group_tests_name("values", tests, NULL, NULL);
+}
