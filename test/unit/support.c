@@ -9,27 +9,43 @@
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "memory.h"
 
 static PGconn *session;
+static const char *database;
 
-/* Opens the test's own session. */
-void
-server_open(const char *conninfo)
+static void
+connect_to(const char *name)
 {
-	session = PQconnectdb(conninfo);
+	assert_int_equal(0, setenv("PGDATABASE", name, 1));
+	session = PQconnectdb("");
 	if (PQstatus(session) != CONNECTION_OK)
 		fail_msg("these tests need a server (PGHOST, ...): %s", PQerrorMessage(session));
-	PQclear(PQexec(session, "SET client_min_messages = error"));
+	server_run("SET client_min_messages = error");
 }
 
-/* Closes it. */
+/* Makes a database, which clients connect to from now on. */
+void
+server_open(const char *name)
+{
+	connect_to("postgres");
+	database = name;
+	server_run("DROP DATABASE IF EXISTS %s WITH (FORCE)", database);
+	server_run("CREATE DATABASE %s", database);
+	PQfinish(session);
+	connect_to(database);
+}
+
+/* Drops it. */
 void
 server_close(void)
 {
 	PQfinish(session);
-	session = NULL;
+	connect_to("postgres");
+	server_run("DROP DATABASE %s WITH (FORCE)", database);
+	PQfinish(session);
 }
 
 static PGresult *
@@ -72,11 +88,35 @@ server_number(const char *format, ...)
 	return number;
 }
 
+/* Waits until a boolean is true, which has to come. */
+void
+until_true(const char *format, ...)
+{
+	time_t deadline = time(NULL) + (time_t) PATIENCE;
+	bool met = false;
+
+	while (!met)
+	{
+		va_list args;
+		PGresult *result;
+
+		va_start(args, format);
+		result = run(format, args);
+		va_end(args);
+		met = PQgetvalue(result, 0, 0)[0] == 't';
+		PQclear(result);
+		if (!met && time(NULL) > deadline)
+			fail_msg("this does not become true: %s", format);
+		if (!met)
+			nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	}
+}
+
 /* An open connection of the library. */
 StentConn *
-client_open(const char *conninfo)
+client_open(void)
 {
-	StentConn *conn = stent_conn_new(conninfo);
+	StentConn *conn = stent_conn_new("");
 	StentError error;
 
 	assert_non_null(conn);

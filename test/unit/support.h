@@ -19,13 +19,16 @@
 /* For states that come: more than a loaded machine needs. */
 #define PATIENCE 60.0
 
-/* A session of the test's own, without the library. */
-extern void server_open(const char *conninfo);
+/* A database of the test's own, and a session there without the library. */
+extern void server_open(const char *database);
 extern void server_close(void);
 extern void server_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern int64_t server_number(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-extern StentConn *client_open(const char *conninfo);
+/* Waits until a boolean is true. */
+extern void until_true(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+extern StentConn *client_open(void);
 extern void assert_status(StentStatus expected, StentStatus got, const StentError *error);
 
 /* Memory of the library and of jansson, counted; the n-th request from now fails. */

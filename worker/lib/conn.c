@@ -90,7 +90,7 @@ conn_close(StentConn *conn, const StentError *why, StentError *error)
 	conn->pg = NULL;
 	conn->closed++;
 	conn->state = STENT_CONN_CLOSED;
-	conn->wants_write = conn->broken = false;
+	conn->wants_write = conn->broken = conn->watched = false;
 	memset(conn->prepared, 0, sizeof(conn->prepared));
 	error_none(&conn->farewell);
 	error_copy(error, &reason);
@@ -188,6 +188,8 @@ stent_drain(StentConn *conn, double seconds, StentError *error)
 	double until = seconds < 0 ? -1 : monotonic_seconds() + seconds;
 	StentStatus status = error_none(error);
 
+	if (conn->processing)
+		return error_set(error, STENT_INVALID, "a callback cannot wait");
 	while (conn->pending > 0 && status == STENT_OK)
 		status = conn_wait(conn, until, error);
 	return status;

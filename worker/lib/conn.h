@@ -45,6 +45,7 @@ struct StentConn
 	int pending;
 	Params params; /* of the request being made */
 	Prepared prepared[N_STATEMENTS];
+	bool watched; /* the server was told to see whether we are still there */
 
 	StentNotify notify;
 	void *notify_arg;

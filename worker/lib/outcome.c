@@ -26,13 +26,27 @@ await_json(StentConn *conn, StatementId id, json_t **value, StentError *error)
 	return STENT_OK;
 }
 
-static void
-begin_wait(StentConn *conn, int64_t id, double seconds)
+/*
+ * Begins a wait. The server looks for a client that has gone only if it is told to, and
+ * would otherwise wait for nobody.
+ */
+static StentStatus
+begin_wait(StentConn *conn, int64_t id, double seconds, StentError *error)
 {
 	Params *params = query_begin(conn);
 
+	if (!conn->watched)
+	{
+		StentStatus status = query_send(conn, STATEMENT_WATCH, 0, NULL, NULL, error);
+
+		if (status != STENT_OK)
+			return status;
+		conn->watched = true;
+		params = query_begin(conn);
+	}
 	params_int8(params, id);
 	params_seconds(params, seconds);
+	return STENT_OK;
 }
 
 /* Waits for a task's result on the server; requests behind this one wait too. */
@@ -40,16 +54,19 @@ StentStatus
 stent_send_wait(StentConn *conn, int64_t id, double seconds, StentDone done, void *arg,
 				StentError *error)
 {
-	begin_wait(conn, id, seconds);
-	return query_send(conn, STATEMENT_WAIT, 0, done, arg, error);
+	StentStatus status = begin_wait(conn, id, seconds, error);
+
+	return status != STENT_OK ? status : query_send(conn, STATEMENT_WAIT, 0, done, arg, error);
 }
 
 /* The same, blocking. */
 StentStatus
 stent_wait(StentConn *conn, int64_t id, double seconds, json_t **result, StentError *error)
 {
-	begin_wait(conn, id, seconds);
-	return await_json(conn, STATEMENT_WAIT, result, error);
+	StentStatus status = begin_wait(conn, id, seconds, error);
+
+	*result = NULL;
+	return status != STENT_OK ? status : await_json(conn, STATEMENT_WAIT, result, error);
 }
 
 /* All that is known of a task. */

@@ -138,6 +138,15 @@ static const Statement statements[N_STATEMENTS] = {
 			{TYPE_TEXT, TYPE_JSONB_ARRAY, TYPE_TEXT, TYPE_INT4, TYPE_TEXT_ARRAY, TYPE_TEXT,
 			 TYPE_TIMESTAMP, TYPE_TEXT, TYPE_TEXT, TYPE_JSONB, TYPE_JSONB},
 		},
+	/* So that a wait whose client has gone does not go on. */
+	[STATEMENT_WATCH] =
+		{
+			"watch",
+			"SET client_connection_check_interval = '5s'",
+			ANSWER_NOTHING,
+			0,
+			{0},
+		},
 	[STATEMENT_WAIT] =
 		{
 			"wait",
