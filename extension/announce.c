@@ -323,11 +323,6 @@ announce_counters(int n)
 	n_counters += n;
 }
 
-void
-announce_lease_cancelled(void)
-{
-}
-
 /* Entries this transaction inserted are visible to it, but on no board yet. */
 int
 announce_own(Oid role, BoardLook **looks, int n)

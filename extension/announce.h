@@ -54,8 +54,6 @@ extern void announce_as_of(uint32 registrations);
 extern void announce_limits(void);
 /* the launcher shall look which databases there are */
 extern void announce_databases(void);
-/* a leased task was cancelled, or timed out: workers shall look what they still hold */
-extern void announce_lease_cancelled(void);
 /* rows were added to the table of tallies */
 extern void announce_tallies(int n);
 /* rows were added to the table of counters */
