@@ -28,6 +28,7 @@ typedef struct TestRun
 	RunEnd end;
 	Written out;
 	Written err;
+	int rows_not_text;
 	size_t refuse_after; /* from so many bytes of output on it says it is too much; 0: never */
 	bool refused;
 	int outputs_while_refused;
@@ -41,11 +42,11 @@ extern struct event_base *runs_base;
 /* cmocka's group setup and teardown: a loop with handlers. */
 extern int runs_begin(void **state);
 extern int runs_end(void **state);
-/* For each test: nothing of a run is left, neither child nor descriptor. */
+/* For each test: nothing of a run is left, neither process nor descriptor. */
 extern int runs_check_before(void **state);
 extern int runs_check_after(void **state);
 
-/* Starts a task with a configuration and args (both JSON, ' for "); times < 0: none. */
+/* Starts a task with a configuration and args (both JSON, ` for "); times < 0: none. */
 extern void runs_start(TestRun *run, const char *config, const char *args, double timeout,
 					   double time_left);
 /* The loop goes round until the run has ended. */
@@ -56,7 +57,7 @@ extern void runs_wait_for(bool (*condition)(void *arg), void *arg);
 extern void runs_do(TestRun *run, const char *config, const char *args);
 extern void runs_free(TestRun *run);
 
-/* The end is a success with this value (JSON, ' for "). */
+/* The end is a success with this value (JSON, ` for "). */
 extern void runs_assert_value(const TestRun *run, const char *json);
 /* The end is a failure with this code, and this within its message. */
 extern void runs_assert_error(const TestRun *run, const char *code, const char *message);
@@ -64,5 +65,7 @@ extern void runs_assert_error(const TestRun *run, const char *code, const char *
 extern const char *runs_error_text(const TestRun *run, const char *key);
 /* Descriptors this process has open. */
 extern int runs_descriptors(void);
+
+#define WITH_RUNS(test) cmocka_unit_test_setup_teardown(test, runs_check_before, runs_check_after)
 
 #endif

@@ -25,9 +25,6 @@
 /* How long after the end of a child somebody else may keep its pipes open. */
 #define READ_LIMIT_SECONDS 1
 
-/* Most read at once, which is also what a pipe holds. */
-#define READ_SIZE 65536
-
 typedef struct Pipe
 {
 	Child *child;
@@ -62,7 +59,7 @@ static Child *children;
 static struct event *sigchld;
 static struct sigaction sigpipe_before;
 static int null_fd = -1;
-static char read_buffer[READ_SIZE];
+static char read_buffer[CHILD_READ_SIZE];
 
 /* Closes a descriptor there may be. */
 static void
@@ -149,7 +146,7 @@ pipe_readable(evutil_socket_t fd, short what, void *arg)
 {
 	Pipe *end = arg;
 	Child *child = end->child;
-	size_t most = child->cut && end->left < READ_SIZE ? end->left : READ_SIZE;
+	size_t most = child->cut && end->left < CHILD_READ_SIZE ? end->left : CHILD_READ_SIZE;
 	ssize_t got = read(fd, read_buffer, most);
 
 	(void) what;

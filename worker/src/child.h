@@ -12,6 +12,9 @@
 
 #include "spawn.h"
 
+/* Most that is read at once, which is also what a pipe holds. */
+#define CHILD_READ_SIZE 65536
+
 typedef struct Child Child;
 
 /* What a child writes to. */
@@ -25,7 +28,7 @@ typedef enum ChildStream
 
 typedef struct ChildEvents
 {
-	/* What one read gave; called from the loop. */
+	/* What one read gave, at most CHILD_READ_SIZE bytes; called from the loop. */
 	void (*data)(ChildStream stream, const char *data, size_t size, void *arg);
 	/* It was reaped, its pipes are read, and it is gone; status is waitpid()'s. The last call. */
 	void (*exited)(int status, void *arg);

@@ -32,7 +32,7 @@ typedef enum Stopped
 /* The beginning of a character, kept until its other bytes are there. */
 typedef struct Carry
 {
-	char bytes[4];
+	char bytes[3];
 	size_t n;
 } Carry;
 
@@ -113,28 +113,23 @@ run_pass(CommandRun *run, ChildStream stream, const char *data, size_t size)
 static void
 run_output(CommandRun *run, ChildStream stream, const char *data, size_t size)
 {
+	static char joined[sizeof(run->carry[0].bytes) + CHILD_READ_SIZE];
 	Carry *carry = &run->carry[stream];
 	size_t whole;
 
 	if (!run->spec->output)
 		return;
-	while (carry->n > 0 && size > 0)
+	if (carry->n > 0)
 	{
-		carry->bytes[carry->n++] = *data++;
-		size--;
-		if (text_whole(carry->bytes, carry->n) < carry->n)
-			continue;
-		whole = carry->n;
-		carry->n = 0;
-		run_pass(run, stream, carry->bytes, whole);
+		memcpy(joined, carry->bytes, carry->n);
+		memcpy(joined + carry->n, data, size);
+		data = joined;
+		size += carry->n;
 	}
 	whole = text_whole(data, size);
+	carry->n = size - whole;
+	memcpy(carry->bytes, data + whole, carry->n);
 	run_pass(run, stream, data, whole);
-	if (size > whole)
-	{
-		memcpy(carry->bytes, data + whole, size - whole);
-		carry->n = size - whole;
-	}
 }
 
 /* Keeps the end of stderr for an error. */
