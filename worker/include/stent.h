@@ -363,6 +363,9 @@ extern "C"
 	STENT_API StentStatus stent_list(StentConn *conn, const char *state, const char *function,
 									 const char *queue, int limit, json_t **rows,
 									 StentError *error) STENT_MUST_CHECK;
+	/* What happened in an execution, in order: rows of the view stent.progress. */
+	STENT_API StentStatus stent_progress_of(StentConn *conn, int64_t execution_id, json_t **rows,
+										 StentError *error) STENT_MUST_CHECK;
 	STENT_API StentStatus stent_output_of(StentConn *conn, int64_t id, int attempt, json_t **rows,
 										  StentError *error) STENT_MUST_CHECK;
 	STENT_API StentStatus stent_why(StentConn *conn, int64_t id, char **text,

@@ -145,6 +145,14 @@ stent_output_of(StentConn *conn, int64_t id, int attempt, json_t **rows, StentEr
 	return await_json(conn, STATEMENT_OUTPUT_OF, rows, error);
 }
 
+/* What happened in an execution, in order. */
+StentStatus
+stent_progress_of(StentConn *conn, int64_t execution_id, json_t **rows, StentError *error)
+{
+	params_int8(query_begin(conn), execution_id);
+	return await_json(conn, STATEMENT_PROGRESS_OF, rows, error);
+}
+
 /* Why a task is not running, for people; *text is the caller's. */
 StentStatus
 stent_why(StentConn *conn, int64_t id, char **text, StentError *error)

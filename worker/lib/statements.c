@@ -202,6 +202,15 @@ static const Statement statements[N_STATEMENTS] = {
 			2,
 			{TYPE_INT8, TYPE_INT4},
 		},
+	[STATEMENT_PROGRESS_OF] =
+		{
+			"progress_of",
+			"SELECT pg_catalog.to_jsonb(p) FROM stent.progress p"
+			" WHERE p.execution_id OPERATOR(pg_catalog.=) $1 ORDER BY p.at, p.id",
+			ANSWER_ROWS,
+			1,
+			{TYPE_INT8},
+		},
 	[STATEMENT_WHY] =
 		{
 			"why",
