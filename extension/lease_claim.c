@@ -509,16 +509,21 @@ do_claim(Claim *claim, ReturnSetInfo *set)
 	function_caches_quiet();
 	claim->store = store_open("stent.claim()");
 	claim->taken = palloc_array(Taken, claim->max);
+	/* what is read ahead stays where it is: no page of it is pruned meanwhile */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	promote(claim);
+	/* the board is looked at before the snapshot is taken with which entries are read */
 	if (find_sources_by_board(claim))
+	{
+		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
+	}
 	else
 	{
+		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		find_sources_by_index(claim);
 	}
-	promote(claim);
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
 	while (claim->n_taken < claim->max && take_next(claim))
 		CHECK_FOR_INTERRUPTS();
 	leave(claim);

@@ -170,6 +170,13 @@ stent_heartbeat(PG_FUNCTION_ARGS)
 		lease_call_look_again(&call);
 		renew(&call, 1, &task_id, &token, &outcome, us);
 	}
+	if (outcome == LEASE_HELD)
+	{
+		int member;
+
+		/* a longer one was not shortened */
+		us = lease_book_find(&call.book, token, task_id, &member)->expires_at - clock_now();
+	}
 	lease_call_end(&call);
 	if (outcome != LEASE_HELD)
 		lease_refuse(task_id, token, outcome);
