@@ -31,7 +31,7 @@ extern void announce_nudge(Oid role, int64 bucket);
 extern void announce_finished(int64 task_id);
 /* the launcher and the scheduler shall look at this database again */
 extern void announce_database(void);
-/* a leased task is cancelled: at the commit its worker is told to ask */
+/* a leased task was cancelled, or timed out: workers shall ask what they still hold */
 extern void announce_lease_cancelled(void);
 /* something was paused or resumed: all roles of this database look again */
 extern void announce_pauses(void);

@@ -193,7 +193,7 @@ hold_of(Claim *claim, const Function *function)
 
 /* Have what one more task of a limited function needs; false if it may not start now. */
 static bool
-enter(Claim *claim, const Function *function, Oid role)
+enter(Claim *claim, const Function *function)
 {
 	Hold *hold = hold_of(claim, function);
 	Timestamp next;
@@ -202,7 +202,7 @@ enter(Claim *claim, const Function *function, Oid role)
 		return true;
 	if (function->max_concurrent > 0)
 	{
-		hold->number = place_claim(claim->store, &hold->search, role);
+		hold->number = place_claim(claim->store, &hold->search);
 		if (hold->number < 0)
 			return false;
 	}
@@ -215,7 +215,7 @@ enter(Claim *claim, const Function *function, Oid role)
 				place_unclaim(&hold->search, hold->number);
 			hold->number = -1;
 			if (stent_shared != NULL && next != DT_NOEND)
-				announce_token_at(role, next);
+				announce_token_at(InvalidOid, next);
 			return false;
 		}
 	}
@@ -363,9 +363,7 @@ take_next(Claim *claim)
 		claim->enough = true;
 		return false;
 	}
-	if ((function->max_concurrent > 0 || function->rate_limit > 0) &&
-		!enter(claim, function,
-			   lane_role(lane_get(claim->store, ready_bucket_lane(candidate.bucket)))))
+	if ((function->max_concurrent > 0 || function->rate_limit > 0) && !enter(claim, function))
 	{
 		pass_over_function(claim, function->id);
 		return true;

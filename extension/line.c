@@ -615,7 +615,7 @@ int
 line_claim(Store *store, int64 line, int64 bucket)
 {
 	PlaceSearch search = {.kind = PLACE_LINE, .what = line, .n = max_per_key(store, bucket)};
-	int number = place_claim(store, &search, lane_role(lane_get(store, ready_bucket_lane(bucket))));
+	int number = place_claim(store, &search);
 
 	if (number >= 0)
 	{

@@ -304,16 +304,16 @@ claim_one(Store *store, PlaceSearch *search)
 
 /*
  * Have a place for one task that is to be leased; -1 if others hold them all, and then
- * whoever was held back will be woken when that changes.
+ * workers will be woken when that changes.
  */
 int
-place_claim(Store *store, PlaceSearch *search, Oid role)
+place_claim(Store *store, PlaceSearch *search)
 {
 	int number = claim_one(store, search);
 
 	if (number >= 0 || stent_shared == NULL)
 		return number;
-	announce_held_back(role);
+	announce_held_back(InvalidOid);
 	pg_atomic_write_u32(wanted(search->kind, search->what), 1);
 	pg_memory_barrier();
 	search->begun = false;

@@ -35,7 +35,7 @@ typedef struct PlaceSearch
 } PlaceSearch;
 
 extern bool place_take(Store *store, PlaceKind kind, int64 what, int n, Oid role, bool *fresh);
-extern int place_claim(Store *store, PlaceSearch *search, Oid role);
+extern int place_claim(Store *store, PlaceSearch *search);
 extern void place_unclaim(PlaceSearch *search, int number);
 extern void place_keep(Store *store, PlaceKind kind, int64 what, int number, int64 task_id);
 extern void place_leave(Store *store, int64 task_id);

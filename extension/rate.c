@@ -244,15 +244,16 @@ write_row(Store *store, RatePin *pin, RateTime full)
  * transaction, and no other writes one meanwhile; false if one does.
  */
 static bool
-make_row(Store *store, int32 function_id)
+make_row(Store *store, const Function *function)
 {
 	Datum values[RATE_COLUMNS];
 	bool nulls[RATE_COLUMNS] = {0};
 	bool fresh;
+	Oid role = function->handler_name == NULL ? InvalidOid : GetUserId();
 
-	if (!place_take(store, PLACE_RATE, function_id, 1, GetUserId(), &fresh))
+	if (!place_take(store, PLACE_RATE, function->id, 1, role, &fresh))
 		return false;
-	values[RATE_FUNCTION_ID - 1] = Int32GetDatum(function_id);
+	values[RATE_FUNCTION_ID - 1] = Int32GetDatum(function->id);
 	values[RATE_PART - 1] = Int32GetDatum(0);
 	values[RATE_FULL_AT - 1] = TimestampGetDatum(clock_now());
 	store_insert(store, store_table(store, STORE_RATE), values, nulls);
@@ -291,8 +292,7 @@ rate_take(Store *store, const Function *function, RateTime *taken, Timestamp *ne
 	RatePin pin;
 
 	if (!pin_row(store, function->id, BUFFER_LOCK_EXCLUSIVE, &pin) &&
-		!(make_row(store, function->id) &&
-		  pin_row(store, function->id, BUFFER_LOCK_EXCLUSIVE, &pin)))
+		!(make_row(store, function) && pin_row(store, function->id, BUFFER_LOCK_EXCLUSIVE, &pin)))
 	{
 		/* who makes the row has its place, and tells us */
 		*next = DT_NOEND;

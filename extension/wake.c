@@ -344,13 +344,17 @@ names_of(ArrayType *queues, char ***names)
 	int n;
 
 	deconstruct_array(queues, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("queues must not be empty"),
+				 errhint("Leave queues NULL to wait for all.")));
 	*names = palloc_array(char *, n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a queue must not be null"),
-					 errhint("Leave queues out for all of them.")));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("queues must not have a null, as element %d has", i + 1),
+							errhint("Leave queues NULL to wait for all.")));
 		(*names)[i] = check_name(DatumGetTextPP(elements[i]), "queue");
 	}
 	return n;

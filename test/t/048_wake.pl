@@ -19,7 +19,7 @@ sub sql { return $node->safe_psql('postgres', shift) }
 sub dispatch { return sql('SELECT ' . join(', ', map { "stent.dispatch($_)" } @_)) }
 sub waits { return sql("SELECT stent.worker_wait('{$_[0]}')") }
 my $scheduler = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'stent scheduler'};
-my $served = q{SELECT stent.worker_wait('{}') > '1s'};
+my $served = q{SELECT stent.worker_wait('{nothing}') > '1s'};
 my $patience = 40;
 
 my $ear = $node->background_psql('postgres');
@@ -163,6 +163,76 @@ $session->query_safe('COMMIT');
 told([''], 'and workers');
 woken('f', ['f'], 'once', sub { $session->query_safe(q{SELECT stent.dispatch('fickle')}) });
 
+# by workers: what they give back, or end
+sub claim { my ($queue, $lease) = @_; return split(/\|/, sql(sprintf(q{SELECT task_id, token FROM stent.claim('w', 10, queues => '{%s}', lease => '%s')}, $queue, $lease // '1m'))) }
+sql(q{SELECT stent.register('lease', queue => 'lease', retry => '{"initial_delay": "0.1s", "max_attempts": 2}', max_duration => '1h')});
+dispatch(q{'lease'});
+my ($task, $token) = claim('lease');
+woken('lease', ['lease'], 'a task that is released', sub { sql("SELECT stent.release($task, $token)") });
+($task, $token) = claim('lease');
+woken('lease', ['lease'], 'a retry', sub { sql(qq{SELECT stent.fail($task, $token, '{"message": "no"}')}) });
+($task, $token) = claim('lease');
+woken('lease', [], 'no retry', sub { sql(qq{SELECT stent.fail($task, $token, '{"message": "no"}')}) });
+dispatch(q{'lease'});
+told(['lease'], 'until there is other work');
+sql('SELECT stent.release_many(array_agg(task_id), array_agg(token)) FROM (SELECT * FROM stent.claim($$w$$, 10, queues => $${lease}$$)) c');
+woken('lease', ['lease'], 'a replay', sub { sql("SELECT stent.replay($task)") });
+claim('lease', '100ms');
+woken('lease', ['lease'], 'a lease that runs out');
+$session->query_safe(q{BEGIN; SELECT stent.claim('w', 10, queues => '{lease}')});
+woken('lease', ['lease'], 'a claim that is rolled back', sub { $session->query_safe('ROLLBACK') });
+($task, $token) = claim('lease');
+woken('q', ['!'], 'workers are told that a leased task is cancelled', sub { sql("SELECT stent.cancel($task)") });
+sql("BEGIN; SAVEPOINT s; SELECT stent.cancel(task_id) FROM stent.claim('w', 10, queues => '{lease}'); ROLLBACK TO s; COMMIT");
+told([], 'not if that is undone');
+dispatch(q{'lease', queue => 'brief', max_duration => '300ms'});
+claim('brief');
+told(['!'], 'or timed out');
+dispatch(q{'ext'});
+told(['q'], 'which ends no wait for work');
+
+# by a free place: whatever held tasks of workers back, they look
+sql(q{SELECT stent.register('solo', queue => 'solo', max_concurrent => 1)});
+dispatch(q{'solo'}, q{'solo'}, q{'solo'});
+($task, $token) = claim('solo');
+is(join(' ', claim('solo')), '', 'one of the function at a time');
+woken('solo', [''], 'the next when it is done', sub { is(join(' ', claim('solo')), '', 'not before') }, sub { sql("SELECT stent.complete($task, $token)") });
+claim('solo', '200ms');
+waits('solo');
+is(join(' ', claim('solo')), '', 'again one');
+listen_for('');
+comes($node, q{SELECT count(*) = 1 FROM stent.claim('w', 10, queues => '{solo}')}, 'the next when its lease has run out');
+@heard = ();
+waits('solo');
+is(join(' ', claim('solo')), '', 'no third');
+sql(q{SELECT stent.register('solo', queue => 'solo', max_concurrent => 2)});
+told([''], 'until the limit is raised');
+sql(q{SELECT stent.register('keyed', queue => 'keyed')});
+dispatch(q{'keyed', concurrency_key => 'k'}, q{'keyed', concurrency_key => 'k'});
+($task, $token) = claim('keyed');
+waits('keyed');
+sql("SELECT stent.complete($task, $token)");
+listen_for('keyed');
+@heard = ();
+is(scalar(my @next = claim('keyed')), 2, 'the next of a key');
+sql(q{SELECT stent.register('rated', queue => 'rated', rate_limit => 1, rate_interval => '300ms')});
+dispatch(q{'rated'}, q{'rated'});
+($task, $token) = claim('rated');
+woken('rated', [''], 'and when a rate limit lets one start', sub { is(join(' ', claim('rated')), '', 'one has started') });
+is(scalar(@next = claim('rated')), 2, 'which it does');
+
+# but not by that of executors
+sql(q{SELECT stent.register('one', 'hold(int)', max_concurrent => 1)});
+$session->query_safe('SELECT pg_advisory_lock(1)');
+sql(q{SELECT stent.dispatch('one', '{"n": 1}') FROM generate_series(1, 4); SET SESSION AUTHORIZATION other; SELECT stent.dispatch('one', '{"n": 1}') FROM generate_series(1, 4)});
+comes($node, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND NOT granted}, 'an executor holds a place', expected => 1);
+waits('q');
+$session->query_safe('SELECT pg_advisory_unlock(1)');
+comes($node, q{SELECT count(*) FROM stent.tasks WHERE function = 'one' AND state = 'completed'}, 'all run', expected => 8);
+told([], 'places of executors are none of the workers');
+dispatch(q{'ext'});
+told(['q'], 'who go on waiting');
+
 # prepared transactions, which nobody announces
 sql(q{BEGIN; SELECT stent.dispatch('ext'); PREPARE TRANSACTION 'p'});
 woken('q', [ '', '!' ], 'their end tells everybody everything', sub { sql(q{COMMIT PREPARED 'p'}) });
@@ -205,6 +275,41 @@ sql(q{ALTER SYSTEM RESET stent.fault});
 $node->reload;
 told([''], 'is made up for');
 is(sql("SELECT ($scheduler) = pid FROM pg_stat_activity WHERE backend_type = 'stent scheduler'"), 't', 'by the same scheduler');
+
+# Clients that wait for what they dispatch, each served by a worker of its own which
+# looks only when it is told: a wake-up that is lost would be the last one.
+my $clients = 4;
+my @clients;
+my @workers;
+for my $i (1 .. $clients)
+{
+	my $file = PostgreSQL::Test::Utils::tempdir() . "/client$i.sql";
+	my $worker = $node->background_psql('postgres');
+
+	append_to_file($file, "SELECT stent.dispatch('ext', queue => 'client$i') AS id \\gset\nSELECT stent.wait_for(:id, '${patience}s');\n" x 300);
+	$worker->query_safe('LISTEN stent_work');
+	push @workers, { psql => $worker, queue => "client$i", waits => $i % 2 ? "'{client$i}'" : '', look => 1 };
+	push @clients, { file => $file, run => IPC::Run::start([ 'bash', '-c', 'psql -XAtq -v ON_ERROR_STOP=1 -f "$1" "$2" && touch "$1.done"; touch "$1.over"', '-', $file, $node->connstr('postgres') ], '<', '/dev/null', '>', '/dev/null') };
+}
+my $looks = 0;
+while (grep { !-e "$_->{file}.over" } @clients)
+{
+	for my $worker (@workers)
+	{
+		my $sql = $worker->{look} ? <<SQL : 'SELECT 1';
+SELECT stent.worker_wait($worker->{waits});
+SELECT 'took ' || count(stent.complete(task_id, token)) FROM stent.claim('w', 10, queues => '{$worker->{queue}}');
+SQL
+		my $out = $worker->{psql}->query($sql);
+
+		$looks += $worker->{look};
+		$worker->{look} = $out =~ /took [1-9]|notification "stent_work"(?: with payload "(?:client.)")? received/ ? 1 : 0;
+	}
+}
+$_->{run}->finish for @clients;
+is(scalar(grep { -e "$_->{file}.done" } @clients), $clients, "no wake-up is lost ($looks looks)");
+is(sql(q{SELECT count(*) FROM stent.tasks WHERE queue LIKE 'client%' AND state = 'completed'}), 300 * $clients, 'every task was done');
+$_->{psql}->quit for @workers;
 
 # An idle server does nothing, though workers wait.
 $_->quit for $ear, $session;
