@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "intern.h"
+#include "lease.h"
 #include "observe.h"
 #include "ready.h"
 #include "store.h"
@@ -54,7 +55,7 @@ visit_members(Store *store, TupleTableSlot *slot, LeasedVisitor visit, void *sta
 
 		CHECK_FOR_INTERRUPTS();
 		if (task == NULL || task->state != TASK_READY ||
-			((int32 *) ARR_DATA_PTR(marks))[i] != (task->replays << 16 | task->attempt))
+			((int32 *) ARR_DATA_PTR(marks))[i] != lease_mark(task))
 			continue;
 		leased.task = task;
 		visit(store, &leased, state);

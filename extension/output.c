@@ -4,8 +4,11 @@
  *
  * Rows are written under the fence of the task's lease, whose row is locked against whoever
  * would end that hold: so output of an attempt that was taken over comes before the
- * takeover, or not at all. They belong to one attempt, are numbered from 1 in it, and go
- * with the task's failed attempts when it is removed.
+ * takeover, or not at all. They go with the task's failed attempts when it is removed.
+ *
+ * A worker numbers rows from 1 with each claim, which may be one of several of the same
+ * attempt: a release or a lost lease spends none. So rows are kept by claim, and
+ * output_of() numbers those of an attempt through.
  */
 #include "postgres.h"
 
@@ -24,7 +27,8 @@
 
 #include "clock.h"
 #include "compat.h"
-#include "errors.h"
+#include "lease.h"
+#include "lease_call.h"
 #include "observe.h"
 #include "outcome.h"
 #include "store.h"
@@ -34,70 +38,23 @@
 #define MAX_DATA (1024 * 1024)
 #define MAX_ROWS 1000
 
-pg_noreturn static void
-lease_lost(int64 task_id)
-{
-	ereport(ERROR, (errcode(STENT_ERR_LEASE_LOST),
-					errmsg("task " INT64_FORMAT " is not leased with this token any more", task_id),
-					errhint("It ended, was given back, or its lease expired and was taken over: "
-							"drop what was done for it.")));
-}
-
-/* The mark of a member of a lease row; -1 if the task is none. */
-static int32
-mark_in_lease(TupleTableSlot *slot, int64 task_id)
-{
-	bool isnull;
-	ArrayType *ids = DatumGetArrayTypeP(slot_getattr(slot, LEASE_TASK_IDS, &isnull));
-	ArrayType *marks = DatumGetArrayTypeP(slot_getattr(slot, LEASE_MARKS, &isnull));
-	int n = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-
-	for (int i = 0; i < n; i++)
-		if (((int64 *) ARR_DATA_PTR(ids))[i] == task_id)
-			return ((int32 *) ARR_DATA_PTR(marks))[i];
-	return -1;
-}
-
-/* The mark that the lease of this token has for the task; -1 if it does not have it. */
-static int32
-leased_mark(Store *store, int64 token, int64 task_id)
-{
-	StoreRel *table = store_table(store, STORE_LEASE);
-	IndexScanDesc scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 1);
-	ScanKeyData key;
-	int32 mark = -1;
-
-	ScanKeyInit(&key, LEASE_TOKEN, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(token));
-	index_rescan(scan, &key, 1, NULL, 0);
-	while (mark < 0 && index_getnext_slot(scan, ForwardScanDirection, table->out))
-		mark = mark_in_lease(table->out, task_id);
-	ExecClearTuple(table->out);
-	index_endscan(scan);
-	return mark;
-}
-
 /*
- * Find the task as the active snapshot shows it, held by the token, and keep it so until
+ * Find the task as the call's snapshot shows it, held by the token, and keep it so until
  * this transaction ends. ST012 if it is not.
  */
 static Task *
-hold_task(Store *store, int64 task_id, int64 token)
+hold_task(LeaseCall *call, int64 task_id, int64 token)
 {
-	int32 mark = leased_mark(store, token, task_id);
-	Task *task = task_find_live(store, task_id);
-	StoreRel *table = store_table(store, STORE_TASK);
-	TM_FailureData tmfd;
-	TM_Result result;
+	LeaseOutcome outcome;
+	Lease *lease;
+	int member;
+	Task *task = lease_find_task(&call->book, token, task_id, &lease, &member, &outcome);
 
-	if (task == NULL || task->state != TASK_READY || mark != (task->replays << 16 | task->attempt))
-		lease_lost(task_id);
-	result = table_tuple_lock(table->rel, &task->tid, GetActiveSnapshot(), table->out,
-							  GetCurrentCommandId(false), LockTupleShare, LockWaitBlock, 0, &tmfd);
-	ExecClearTuple(table->out);
-	if (result == TM_Updated || result == TM_Deleted)
-		lease_lost(task_id);
-	if (result != TM_Ok)
-		elog(ERROR, "unexpected result %d of locking a task", (int) result);
+	if (task == NULL)
+		lease_refuse(task_id, token, outcome);
+	outcome = lease_lock_task(call->store, task, LockTupleShare, true);
+	if (outcome != LEASE_HELD)
+		lease_refuse(task_id, token, outcome);
 	return task;
 }
 
@@ -109,21 +66,23 @@ attempt_keys(ScanKeyData *keys, int64 task_id, int replay, int attempt)
 	ScanKeyInit(&keys[2], OUTPUT_ATTEMPT, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(attempt));
 }
 
-/* The number after the last one of the attempt that is visible now. */
+/* The number after the last one of the claim that is visible now. */
 static int64
 next_number(Store *store, const Task *task)
 {
 	StoreRel *table = store_table(store, STORE_OUTPUT);
 	IndexScanDesc scan;
-	ScanKeyData keys[3];
+	ScanKeyData keys[4];
 	int64 last = 0;
 	bool isnull;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 3);
+	scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 4);
 	attempt_keys(keys, task->id, task->replays, task->attempt + 1);
-	index_rescan(scan, keys, 3, NULL, 0);
+	ScanKeyInit(&keys[3], OUTPUT_CLAIMED_AT, BTEqualStrategyNumber, F_TIMESTAMP_EQ,
+				TimestampGetDatum(task->started_at));
+	index_rescan(scan, keys, 4, NULL, 0);
 	if (index_getnext_slot(scan, BackwardScanDirection, table->out))
 		last = DatumGetInt64(slot_getattr(table->out, OUTPUT_NUMBER, &isnull));
 	ExecClearTuple(table->out);
@@ -149,21 +108,24 @@ typedef struct Row
 static void
 append(const char *command, int64 task_id, int64 token, const Row *rows, int n, int64 first)
 {
-	Store *store = store_open(command);
-	StoreRel *table = store_table(store, STORE_OUTPUT);
 	int64 number = first;
 	Datum values[OUTPUT_COLUMNS];
 	bool nulls[OUTPUT_COLUMNS] = {0};
+	LeaseCall call;
+	Store *store;
+	StoreRel *table;
 	Task *task;
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	task = hold_task(store, task_id, token);
+	lease_call_begin(&call, command, true);
+	store = call.store;
+	table = store_table(store, STORE_OUTPUT);
+	task = hold_task(&call, task_id, token);
 	if (first == 0)
 		number = next_number(store, task);
 	values[OUTPUT_TASK_ID - 1] = Int64GetDatum(task_id);
 	values[OUTPUT_REPLAY - 1] = Int16GetDatum((int16) task->replays);
 	values[OUTPUT_ATTEMPT - 1] = Int16GetDatum((int16) (task->attempt + 1));
+	values[OUTPUT_CLAIMED_AT - 1] = TimestampGetDatum(task->started_at);
 	values[OUTPUT_WRITTEN_AT - 1] = TimestampGetDatum(clock_now());
 	for (int i = 0; i < n; i++, number++)
 	{
@@ -176,8 +138,7 @@ append(const char *command, int64 task_id, int64 token, const Row *rows, int n, 
 		while (!store_insert_new(store, table, values, nulls, &tid) && first == 0)
 			values[OUTPUT_NUMBER - 1] = Int64GetDatum(number = next_number(store, task));
 	}
-	PopActiveSnapshot();
-	store_close(store);
+	lease_call_end(&call);
 }
 
 static void
@@ -340,8 +301,41 @@ replays_of(int64 id)
 	return replays;
 }
 
+/* The claim whose rows are being shown. */
+typedef struct Shown
+{
+	int replay;
+	int attempt;
+	Timestamp claimed_at;
+	int64 last; /* number shown of the attempt */
+	int64 base; /* the same where the claim began */
+} Shown;
+
+/* The number of the row in its attempt, if rows come in order. */
+static int64
+number_through(Shown *shown, TupleTableSlot *slot)
+{
+	bool isnull;
+	int replay = DatumGetInt16(slot_getattr(slot, OUTPUT_REPLAY, &isnull));
+	int attempt = DatumGetInt16(slot_getattr(slot, OUTPUT_ATTEMPT, &isnull));
+	Timestamp claimed_at = DatumGetTimestamp(slot_getattr(slot, OUTPUT_CLAIMED_AT, &isnull));
+	int64 number = DatumGetInt64(slot_getattr(slot, OUTPUT_NUMBER, &isnull));
+
+	if (replay != shown->replay || attempt != shown->attempt)
+		*shown = (Shown){replay, attempt, claimed_at, 0, 0};
+	else if (claimed_at != shown->claimed_at)
+	{
+		shown->claimed_at = claimed_at;
+		shown->base = shown->last;
+	}
+	/* a number near the limit was chosen by the worker */
+	if (pg_add_s64_overflow(shown->base, number, &shown->last))
+		shown->last = PG_INT64_MAX;
+	return shown->last;
+}
+
 static void
-put_row(ReturnSetInfo *set, TupleTableSlot *slot)
+put_row(ReturnSetInfo *set, TupleTableSlot *slot, int64 number)
 {
 	Datum values[6];
 	bool nulls[6] = {0};
@@ -349,7 +343,7 @@ put_row(ReturnSetInfo *set, TupleTableSlot *slot)
 	text *shown;
 
 	values[0] = Int32GetDatum(DatumGetInt16(slot_getattr(slot, OUTPUT_ATTEMPT, &nulls[0])));
-	values[1] = slot_getattr(slot, OUTPUT_NUMBER, &nulls[1]);
+	values[1] = Int64GetDatum(number);
 	values[2] = slot_getattr(slot, OUTPUT_STREAM, &nulls[2]);
 	values[3] = slot_getattr(slot, OUTPUT_WRITTEN_AT, &nulls[3]);
 	bytes = DatumGetByteaPP(slot_getattr(slot, OUTPUT_DATA, &nulls[4]));
@@ -375,6 +369,7 @@ stent_output_of(PG_FUNCTION_ARGS)
 	MemoryContext row_cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "stent output", ALLOCSET_DEFAULT_SIZES);
 	ScanKeyData keys[3];
+	Shown shown = {-1};
 	int attempt = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 
 	/* no attempt has a number beyond */
@@ -385,7 +380,7 @@ stent_output_of(PG_FUNCTION_ARGS)
 		MemoryContext old = MemoryContextSwitchTo(row_cxt);
 
 		CHECK_FOR_INTERRUPTS();
-		put_row(set, table->out);
+		put_row(set, table->out, number_through(&shown, table->out));
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(row_cxt);
 	}

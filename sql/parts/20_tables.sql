@@ -385,16 +385,18 @@ CREATE TABLE stent.worker (
 );
 COMMENT ON TABLE stent.worker IS 'private: workers that have told of themselves';
 
--- What the programs that run external tasks have written, in order.
+-- What the programs that run external tasks have written, in order. claimed_at is the
+-- lease's: who takes an attempt over, or claims it after a release, numbers from 1 again.
 CREATE TABLE stent.output (
     task_id bigint NOT NULL,
     replay smallint NOT NULL,
     attempt smallint NOT NULL,
+    claimed_at timestamp NOT NULL,
     number bigint NOT NULL,
     stream text NOT NULL,
     written_at timestamp NOT NULL,
     data bytea NOT NULL,
-    CONSTRAINT output_pkey PRIMARY KEY (task_id, replay, attempt, number)
+    CONSTRAINT output_pkey PRIMARY KEY (task_id, replay, attempt, claimed_at, number)
 );
 COMMENT ON TABLE stent.output IS 'private: output of external tasks';
 

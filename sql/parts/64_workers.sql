@@ -44,7 +44,7 @@ COMMENT ON FUNCTION stent._forget_workers() IS
 CREATE FUNCTION stent.append_output(task_id bigint, token bigint, stream text, data bytea, number bigint DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_append_output';
 COMMENT ON FUNCTION stent.append_output(bigint, bigint, text, bytea, bigint) IS
-  'stores what the program of a leased task wrote to stdout, stderr or any stream of a name of 1 to 63 bytes. Rows are numbered from 1 in each attempt: number NULL takes the next; a number that is there already is left as it is, so that a call may be repeated. ST012 if the token does not hold the task any more, 22004 for NULL, 22023 for a bad stream or number, 54000 for more than 1 MB of data';
+  'stores what the program of a leased task wrote to stdout, stderr or any stream of a name of 1 to 63 bytes. Rows are numbered from 1 after each claim: number NULL takes the next; a number that is there already is left as it is, so that a call may be repeated. ST012 if the token does not hold the task any more, 22004 for NULL, 22023 for a bad stream or number, 54000 for more than 1 MB of data';
 
 CREATE FUNCTION stent.append_output_many(task_id bigint, token bigint, streams text[], data bytea[], first_number bigint DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_append_output_many';

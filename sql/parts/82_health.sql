@@ -282,8 +282,9 @@ BEGIN
                                            item.queue, item.age, item.reason);
         END LOOP;
         IF leases.expired > 0 AND leases.expires_at < stent.now() - interval '1 minute' THEN
-            problems := problems || format('leases of %s tasks have expired, the first at %s UTC, and nobody takes them over: the next claim does, or the scheduler of a database that is served',
-                                           leases.expired, date_trunc('second', leases.expires_at));
+            problems := problems || format('%s expired, the first at %s UTC, and nobody takes the tasks over: the next claim does, or the scheduler of a database that is served',
+                                           CASE leases.expired WHEN 1 THEN 'the lease of 1 task has' ELSE 'the leases of ' || leases.expired || ' tasks have' END,
+                                           date_trunc('second', leases.expires_at));
         END IF;
         problems := problems || stent._horizon_problem(horizon, server.dead_entries);
     END IF;
