@@ -87,6 +87,11 @@ SELECT name, leased FROM stent.workers WHERE name LIKE 'ls\_%';
 SELECT count(stent.cancel(t.id)) AS cancelled FROM stent.tasks t WHERE t.function = 'ls_f' AND t.finished_at IS NULL;
 SELECT count(*) FROM ls_running;
 SELECT * FROM ls_counts;
+-- what is left of the leases goes when they expire
+SET stent.clock = '2024-02-01 05:00:00';
+SELECT count(*) FROM stent.claim('ls_w3', 1, '{ls_none}');
+SELECT count(*) FROM stent.lease;
+SELECT count(*) FROM stent.due;
 SELECT stent.unregister('ls_f');
 DELETE FROM stent.worker WHERE name LIKE 'ls\_%';
 DROP VIEW ls_states, ls_running, ls_counts;

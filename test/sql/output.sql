@@ -148,6 +148,9 @@ SELECT stent.cleanup('1h') > 0 AS cleaned;
 SELECT * FROM out_rows();
 SELECT out_try('stent.output_of(' || :day || ')');
 
+-- leave nothing behind
+SELECT count(*) FROM stent.claim('out_w', 1, '{out_none}');
+SELECT count(*) FROM stent.lease;
 SELECT stent.unregister('out_f');
 DROP OWNED BY out_app, out_admin, out_worker;
 DROP ROLE out_app, out_admin, out_worker;

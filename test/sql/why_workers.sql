@@ -88,6 +88,9 @@ SELECT count(*) AS claimed FROM stent.claim('ww_sh', 5, '{ww_key}');
 SELECT ww(:second);
 
 SELECT count(stent.cancel(t.id)) FROM stent.tasks t WHERE t.function LIKE 'ww\_%' AND t.finished_at IS NULL;
+SET stent.clock = '2026-01-01 05:00:00';
+SELECT count(*) FROM stent.claim('ww_sh', 1, '{ww_none}');
+SELECT count(*) FROM stent.lease;
 SELECT stent.unregister('ww_f'), stent.unregister('ww_key');
 DELETE FROM stent.worker WHERE name LIKE 'ww\_%';
 DROP FUNCTION ww;
