@@ -85,7 +85,7 @@ my $late = value_as('late', "SELECT stent.dispatch('quick')");
 like(why($late), qr/^It is ready, but all executors are busy with other roles \(2 of 2\), role late waits since \d{4}-.* UTC; stent.max_executors limits them\.$/,
 	'why: no executor is free');
 is(value(q{SELECT string_agg(w ->> 'role', ',') FROM jsonb_array_elements(stent.health() #> '{processes,waiting_roles}') w}), 'late', 'health: who waits');
-like(why(value("SELECT stent.dispatch('outside')")), qr/external: it waits for a worker/, 'why: external');
+like(why(value("SELECT stent.dispatch('outside')")), qr/external and no live worker serves it: none has told of itself\.$/, 'why: external');
 
 # each sees its own
 is(value_as('late', 'SELECT count(*) FROM stent.running'), 0, 'a role does not see what others run');
@@ -237,7 +237,7 @@ is($standby->safe_psql('postgres', "SELECT queue, ready, scheduled, exact FROM s
 is($standby->safe_psql('postgres', "SELECT completed FROM stent.stats WHERE function = 'gate' AND role = 'postgres'"), 4, 'stats of a standby');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM stent.running'), 0, 'nothing runs there');
 is($standby->safe_psql('postgres', "SELECT stent.why(id) FROM stent.tasks WHERE queue = 'outside' AND state = 'ready' LIMIT 1"),
-	'It is ready, but function "outside" is external: it waits for a worker to claim it.', 'why of a standby');
+	'It is ready, but function "outside" is external and no live worker serves it: none has told of itself.', 'why of a standby');
 $standby->stop;
 
 # -- no background worker slot is left; no preload at all
