@@ -62,15 +62,18 @@ CREATE TABLE stent.worker (
 COMMENT ON TABLE stent.worker IS 'private: workers that have told of themselves';
 
 -- What the programs that run external tasks have written, in order.
+-- What the programs that run external tasks have written, in order. claimed_at is the
+-- lease's: who takes an attempt over, or claims it after a release, numbers from 1 again.
 CREATE TABLE stent.output (
     task_id bigint NOT NULL,
     replay smallint NOT NULL,
     attempt smallint NOT NULL,
+    claimed_at timestamp NOT NULL,
     number bigint NOT NULL,
     stream text NOT NULL,
     written_at timestamp NOT NULL,
     data bytea NOT NULL,
-    CONSTRAINT output_pkey PRIMARY KEY (task_id, replay, attempt, number)
+    CONSTRAINT output_pkey PRIMARY KEY (task_id, replay, attempt, claimed_at, number)
 );
 
 COMMENT ON TABLE stent.output IS 'private: output of external tasks';
@@ -235,7 +238,7 @@ CREATE FUNCTION stent.append_output(task_id bigint, token bigint, stream text, d
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_append_output';
 
 COMMENT ON FUNCTION stent.append_output(bigint, bigint, text, bytea, bigint) IS
-  'stores what the program of a leased task wrote to stdout, stderr or any stream of a name of 1 to 63 bytes. Rows are numbered from 1 in each attempt: number NULL takes the next; a number that is there already is left as it is, so that a call may be repeated. ST012 if the token does not hold the task any more, 22004 for NULL, 22023 for a bad stream or number, 54000 for more than 1 MB of data';
+  'stores what the program of a leased task wrote to stdout, stderr or any stream of a name of 1 to 63 bytes. Rows are numbered from 1 after each claim: number NULL takes the next; a number that is there already is left as it is, so that a call may be repeated. ST012 if the token does not hold the task any more, 22004 for NULL, 22023 for a bad stream or number, 54000 for more than 1 MB of data';
 
 CREATE FUNCTION stent.append_output_many(task_id bigint, token bigint, streams text[], data bytea[], first_number bigint DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_append_output_many';
@@ -553,8 +556,9 @@ BEGIN
                                            item.queue, item.age, item.reason);
         END LOOP;
         IF leases.expired > 0 AND leases.expires_at < stent.now() - interval '1 minute' THEN
-            problems := problems || format('leases of %s tasks have expired, the first at %s UTC, and nobody takes them over: the next claim does, or the scheduler of a database that is served',
-                                           leases.expired, date_trunc('second', leases.expires_at));
+            problems := problems || format('%s expired, the first at %s UTC, and nobody takes the tasks over: the next claim does, or the scheduler of a database that is served',
+                                           CASE leases.expired WHEN 1 THEN 'the lease of 1 task has' ELSE 'the leases of ' || leases.expired || ' tasks have' END,
+                                           date_trunc('second', leases.expires_at));
         END IF;
         problems := problems || stent._horizon_problem(horizon, server.dead_entries);
     END IF;
