@@ -50,8 +50,15 @@ SELECT count(stent.worker_start('ww_x' || n)) FROM generate_series(1, 7) n;
 SELECT ww(:plain);
 DELETE FROM stent.worker WHERE name LIKE 'ww\_x%';
 
--- leased: by whom, since when, until when
+-- a claim that has not committed
 SET stent.clock = '2026-01-01 00:02:00';
+BEGIN;
+SELECT count(*) FROM stent.claim('ww_w1', 1, queues => '{ww_q2}');
+PREPARE TRANSACTION 'ww';
+SELECT ww(:other);
+ROLLBACK PREPARED 'ww';
+
+-- leased: by whom, since when, until when
 SELECT stent.worker_start('ww_w1', slots => 4, alive_for => '1 hour') IS NOT NULL, stent.worker_heartbeat('ww_w1');
 SELECT token AS token1 FROM stent.claim('ww_w1', 1, queues => '{ww_q2}', lease => '1 minute') \gset
 SELECT ww(:other);

@@ -53,6 +53,17 @@ is(sql(q{SELECT state, leased FROM stent.workers WHERE name = 'silent'}), 'ready
 sql(qq{SELECT stent.append_output_many($id, $token, '{stdout,stderr}', '{begun,on}', 1)});
 is(sql(qq{SELECT string_agg(number || stream || text, ' ' ORDER BY number) FROM stent.output_of($id)}), '1stdoutbegun 2stderron', 'a repeat after it adds what is new');
 
+# -- where the encoding is another
+sql(q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
+is($node->safe_psql('latin', q{
+	CREATE EXTENSION stent;
+	SELECT stent.register('outside') IS NULL AS registered \gset
+	SELECT stent.dispatch('outside') AS id \gset
+	SELECT token FROM stent.claim('w') \gset
+	SELECT stent.append_output_many(:id, :token, '{s,s,s,s}', ARRAY['\x61c3a9'::bytea, '\xe282ac', '\xe9', '\x']) IS NULL AS stored \gset
+	SELECT string_agg(COALESCE(encode(convert_to(text, 'UTF8'), 'hex'), 'none'), ' ' ORDER BY number) FROM stent.output_of(:id);
+}), '61c3a9 none none ', 'output as text of LATIN1');
+
 # -- a standby shows them, and changes nothing
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
