@@ -246,7 +246,7 @@ json_is(const char *text, const char *expected)
 	FILE *out = open_memstream(&printed, &size);
 
 	assert_non_null(value);
-	cli_json_print(out, value);
+	cli_json_print(out, value, false);
 	fclose(out);
 	assert_string_equal(printed, expected);
 	free(printed);
@@ -259,7 +259,7 @@ test_json(void **state)
 	(void) state;
 	json_is("{\"a\":[1,2.50,0.1,1e300,-0.0],\"b\":{},\"c\":[]}",
 			"{\"a\": [1, 2.5, 0.1, 1e+300, -0.0], \"b\": {}, \"c\": []}");
-	json_is("\"\\u001b\\n\\u00fc\"", "\"\\u001B\\n\xc3\xbc\"");
+	json_is("\"\\u001b\\n\\u00fc\"", "\"\\u001b\\n\xc3\xbc\"");
 	json_is(" null ", "null");
 	json_is("0.30000000000000004", "0.30000000000000004");
 }

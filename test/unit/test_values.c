@@ -175,6 +175,77 @@ json(void **state)
 	assert_json("\"\xff\"", NULL);
 }
 
+/* What is written, in a buffer that takes so much. */
+typedef struct Written
+{
+	char text[200];
+	size_t size;
+	size_t room;
+} Written;
+
+static int
+write_part(const char *text, size_t size, void *arg)
+{
+	Written *written = arg;
+
+	if (written->room == 0)
+		return 0; /* takes anything */
+	if (size > written->room - written->size)
+		return -1;
+	memcpy(written->text + written->size, text, size);
+	written->size += size;
+	return 0;
+}
+
+static void
+assert_written(const char *text, StentJsonStyle style, const char *expected)
+{
+	json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	Written written = {.room = strlen(expected)};
+
+	assert_non_null(value);
+	assert_true(stent_json_write(value, style, write_part, &written));
+	assert_string_equal(expected, written.text);
+	/* one byte less is told */
+	written = (Written){.room = strlen(expected) - 1};
+	assert_false(stent_json_write(value, style, write_part, &written));
+	json_decref(value);
+}
+
+static void
+json_written(void **state)
+{
+	static const char text[] = "{\"a\": [1, 0.1, []], \"\\\"\": {}}";
+	json_t *inner = json_array();
+	json_t *outer = json_incref(inner);
+	Written written = {.room = sizeof(written.text)};
+
+	(void) state;
+	assert_written(text, STENT_JSON_COMPACT, "{\"a\":[1,0.1,[]],\"\\\"\":{}}");
+	assert_written(text, STENT_JSON_SPACED, "{\"a\": [1, 0.1, []], \"\\\"\": {}}");
+	assert_written(text, STENT_JSON_INDENTED,
+				   "{\n  \"a\": [\n    1,\n    0.1,\n    []\n  ],\n  \"\\\"\": {}\n}");
+	assert_written("[0.30000000000000004, 1e300, 1.0, -0.0, 5e-324]", STENT_JSON_COMPACT,
+				   "[0.30000000000000004,1e+300,1.0,-0.0,4.94065645841247e-324]");
+	assert_written("[true, false, null, -9223372036854775808]", STENT_JSON_COMPACT,
+				   "[true,false,null,-9223372036854775808]");
+	assert_written("\"\\u0000\\u001f\\n\\\\\xc3\xa9\"", STENT_JSON_COMPACT,
+				   "\"\\u0000\\u001f\\n\\\\\xc3\xa9\"");
+	/* deeper than anybody reads */
+	for (int i = 0; i < 2100; i++)
+	{
+		json_t *next = json_array();
+
+		json_array_append_new(next, outer);
+		outer = next;
+	}
+	written.room = 0;
+	assert_false(stent_json_write(outer, STENT_JSON_COMPACT, write_part, &written));
+	assert_false(stent_json_write(NULL, STENT_JSON_COMPACT, write_part, &written));
+	json_decref(outer);
+	json_decref(inner);
+}
+
 static void
 parameters(void **state)
 {
@@ -243,8 +314,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations), cmocka_unit_test(delays),     cmocka_unit_test(errors),
-		cmocka_unit_test(json),      cmocka_unit_test(parameters), cmocka_unit_test(too_large),
+		cmocka_unit_test(durations), cmocka_unit_test(delays),       cmocka_unit_test(errors),
+		cmocka_unit_test(json),      cmocka_unit_test(json_written), cmocka_unit_test(parameters),
+		cmocka_unit_test(too_large),
 	};
 
 	return cmocka_run_group_tests_name("values", tests, NULL, NULL);

@@ -365,11 +365,28 @@ extern "C"
 									 StentError *error) STENT_MUST_CHECK;
 	/* What happened in an execution, in order: rows of the view stent.progress. */
 	STENT_API StentStatus stent_progress_of(StentConn *conn, int64_t execution_id, json_t **rows,
-										 StentError *error) STENT_MUST_CHECK;
+											StentError *error) STENT_MUST_CHECK;
 	STENT_API StentStatus stent_output_of(StentConn *conn, int64_t id, int attempt, json_t **rows,
 										  StentError *error) STENT_MUST_CHECK;
 	STENT_API StentStatus stent_why(StentConn *conn, int64_t id, char **text,
 									StentError *error) STENT_MUST_CHECK; /* free() it */
+
+	/* ------------------------------------------------------------------ JSON */
+
+	typedef enum StentJsonStyle
+	{
+		STENT_JSON_COMPACT,
+		STENT_JSON_SPACED,  /* on one line, as jsonb is shown */
+		STENT_JSON_INDENTED /* on many */
+	} StentJsonStyle;
+
+	/*
+ * Gives the text of a value to write, in parts. Numbers are as short as they mean the same,
+ * where jansson writes 0.1 with 17 digits. False: write did not return 0, or the value is
+ * nested more than 2048 deep.
+ */
+	STENT_API bool stent_json_write(const json_t *value, StentJsonStyle style,
+									json_dump_callback_t write, void *arg) STENT_MUST_CHECK;
 
 	/* ------------------------------------------------------------------ durations */
 

@@ -111,11 +111,10 @@ static void
 put_json(Params *params, json_t *value)
 {
 	put(params, "\1", 1);
-	/* Without a failure of ours it is want of memory, or a value that contains itself. */
-	if (params->status == STENT_OK &&
-		json_dump_callback(value, dump, params, JSON_ENCODE_ANY | JSON_COMPACT) != 0 &&
+	/* Without a failure of ours it is a value nested too deep, or one that contains itself. */
+	if (params->status == STENT_OK && !stent_json_write(value, STENT_JSON_COMPACT, dump, params) &&
 		params->status == STENT_OK)
-		params->status = STENT_NO_MEMORY;
+		params->status = STENT_INVALID;
 }
 
 /* Begins the next parameter. */

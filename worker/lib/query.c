@@ -97,7 +97,8 @@ submit(StentConn *conn, StatementId id, size_t n_items, StentDone done, QueryDon
 	if (conn->state != STENT_CONN_OPEN || conn->broken)
 		return error_set(error, STENT_NOT_OPEN, "the connection is not open");
 	if (conn->params.status == STENT_INVALID)
-		return error_set(error, STENT_INVALID, "the request is larger than 1 GB");
+		return error_set(error, STENT_INVALID,
+						 "the request is larger than 1 GB, or a value is nested too deep");
 	request = conn->params.status == STENT_OK ? memory_new(sizeof(Request)) : NULL;
 	if (request == NULL)
 		return error_no_memory(error);

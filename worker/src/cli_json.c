@@ -1,13 +1,10 @@
 /*
  * cli_json.c
  *	  JSON as people type it and as commands print it.
- *
- * jansson's own writer gives reals 17 digits, so 0.1 would come out as 0.10000000000000001.
  */
 #include "cli_json.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "stent.h"
 
 json_t *
 cli_json_read(const char *text, size_t length, char *problem, size_t size)
@@ -21,93 +18,20 @@ cli_json_read(const char *text, size_t length, char *problem, size_t size)
 	return value;
 }
 
-static void
-print_real(FILE *out, double number)
+static int
+write_part(const char *text, size_t size, void *arg)
 {
-	char digits[40];
-
-	for (int precision = 15; precision <= 17; precision++)
-	{
-		snprintf(digits, sizeof(digits), "%.*g", precision, number);
-		if (strtod(digits, NULL) == number)
-			break;
-	}
-	fputs(digits, out);
-	if (!strpbrk(digits, ".e"))
-		fputs(".0", out);
-}
-
-/* A line end and blanks, or nothing if all is to be on one line. */
-static void
-print_break(FILE *out, int indent)
-{
-	if (indent >= 0)
-		fprintf(out, "\n%*s", indent, "");
-}
-
-static void
-print_string(FILE *out, const char *text)
-{
-	json_t *string = json_string(text);
-
-	json_dumpf(string, out, JSON_ENCODE_ANY);
-	json_decref(string);
-}
-
-/* indent < 0: on one line */
-static void
-print_value(FILE *out, const json_t *value, int indent)
-{
-	int inner = indent < 0 ? indent : indent + 2;
-	const char *between = "";
-	const char *key;
-	json_t *element;
-	size_t i;
-
-	if (json_is_real(value))
-		print_real(out, json_real_value(value));
-	else if (json_is_array(value) && json_array_size(value) > 0)
-	{
-		putc('[', out);
-		json_array_foreach(value, i, element)
-		{
-			fputs(between, out);
-			print_break(out, inner);
-			print_value(out, element, inner);
-			between = indent < 0 ? ", " : ",";
-		}
-		print_break(out, indent);
-		putc(']', out);
-	}
-	else if (json_is_object(value) && json_object_size(value) > 0)
-	{
-		putc('{', out);
-		json_object_foreach((json_t *) value, key, element)
-		{
-			fputs(between, out);
-			print_break(out, inner);
-			print_string(out, key);
-			fputs(": ", out);
-			print_value(out, element, inner);
-			between = indent < 0 ? ", " : ",";
-		}
-		print_break(out, indent);
-		putc('}', out);
-	}
-	else
-		json_dumpf(value, out, JSON_ENCODE_ANY);
+	return fwrite(text, 1, size, arg) == size ? 0 : -1;
 }
 
 void
-cli_json_print(FILE *out, const json_t *value)
+cli_json_print(FILE *out, const json_t *value, bool indented)
 {
-	print_value(out, value, -1);
-}
+	/* what it could not write the stream remembers, and cli_leave() tells */
+	bool written = stent_json_write(value, indented ? STENT_JSON_INDENTED : STENT_JSON_SPACED,
+									write_part, out);
 
-void
-cli_json_print_indented(FILE *out, const json_t *value, int indent)
-{
-	print_value(out, value, indent);
+	(void) written;
 }
 
 const char *

@@ -6,6 +6,7 @@
 #define STENT_WORKER_CLI_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /*
@@ -14,11 +15,8 @@
  */
 extern json_t *cli_json_read(const char *text, size_t length, char *problem, size_t size);
 
-/* On one line, without a line end; numbers as short as they mean the same. */
-extern void cli_json_print(FILE *out, const json_t *value);
-
-/* The same over several lines, the first of which is begun already. */
-extern void cli_json_print_indented(FILE *out, const json_t *value, int indent);
+/* On one line, or indented over several; without a line end. */
+extern void cli_json_print(FILE *out, const json_t *value, bool indented);
 
 /* A field of an object as text: NULL if it is missing, null or no string. */
 extern const char *cli_json_text(const json_t *object, const char *key);

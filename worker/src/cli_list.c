@@ -101,7 +101,7 @@ print_table(const json_t *rows)
 static void
 print_json(const json_t *rows)
 {
-	cli_json_print(stdout, rows);
+	cli_json_print(stdout, rows, false);
 	putchar('\n');
 }
 

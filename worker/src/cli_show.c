@@ -151,7 +151,7 @@ print_json(const Found *found)
 	json_object_set_new(object, "why", found->why ? json_string(found->why) : json_null());
 	if (found->output)
 		json_object_set(object, "output", found->output);
-	cli_json_print_indented(stdout, object, 0);
+	cli_json_print(stdout, object, true);
 	putchar('\n');
 	json_decref(object);
 }

@@ -88,7 +88,7 @@ print_object(int64_t id, const char *state, json_t *result, json_t *error)
 		json_object_set(object, "result", result);
 	if (error)
 		json_object_set(object, "error", error);
-	cli_json_print(stdout, object);
+	cli_json_print(stdout, object, false);
 	putchar('\n');
 	json_decref(object);
 }
@@ -161,7 +161,7 @@ cli_wait(const Options *options, StentConn *conn, int64_t id, double seconds, bo
 			print_object(id, "completed", result, NULL);
 		else
 		{
-			cli_json_print(stdout, result);
+			cli_json_print(stdout, result, false);
 			putchar('\n');
 		}
 		fflush(stdout); /* the next one may take its time */

@@ -32,7 +32,7 @@ value_text(const json_t *value, bool plain)
 	memory = open_memstream(&text, &size);
 	if (!memory)
 		return options_allocate(1);
-	cli_json_print(memory, value);
+	cli_json_print(memory, value, false);
 	fclose(memory);
 	if (size > MOST_OF_VALUE)
 	{
