@@ -22,7 +22,7 @@ make_task(void **state)
 	task = (StentTask){
 		.id = 9007199254740991, .execution_id = 41, .function = "f", .priority = -5, .attempt = 3};
 	task.args = json_pack("{s:s, s:n, s:f, s:b, s:{s:{s:i}}, s:[i, {s:s}], s:s, s:s}", "s", "a b",
-						  "null", "real", 0.5, "flag", 0, "o", "o", "i", -7, "list", 1, "k", "deep",
+						  "null", "real", 0.1, "flag", 0, "o", "o", "i", -7, "list", 1, "k", "deep",
 						  "dotted.key", "no", "", "empty");
 	task.headers = json_pack("{s:s}", "h", "\xC3\xA4");
 	json_object_set_new(task.args, "nul", json_stringn("a\0b", 3));
@@ -49,7 +49,7 @@ places_are_filled_in(void **state)
 		{"<{args.s}{args.s}>", "<a ba b>"},
 		{"{{args.s}", "{args.s}"},
 		{"{{{{{args.s}{{", "{{a b{"},
-		{"{args.null} {args.real} {args.flag}", "null 0.5 false"},
+		{"{args.null} {args.real} {args.flag}", "null 0.1 false"},
 		{"{args.o.o.i}", "-7"},
 		{"{args.o}", "{\"o\":{\"i\":-7}}"},
 		{"{args.list.0} {args.list.1.k}", "1 deep"},

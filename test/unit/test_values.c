@@ -202,10 +202,14 @@ assert_written(const char *text, StentJsonStyle style, const char *expected)
 {
 	json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 	Written written = {.room = strlen(expected)};
+	char *copy;
 
 	assert_non_null(value);
 	assert_true(stent_json_write(value, style, write_part, &written));
 	assert_string_equal(expected, written.text);
+	copy = stent_json_text(value, style);
+	assert_string_equal(expected, copy);
+	free(copy);
 	/* one byte less is told */
 	written = (Written){.room = strlen(expected) - 1};
 	assert_false(stent_json_write(value, style, write_part, &written));
@@ -242,6 +246,7 @@ json_written(void **state)
 	written.room = 0;
 	assert_false(stent_json_write(outer, STENT_JSON_COMPACT, write_part, &written));
 	assert_false(stent_json_write(NULL, STENT_JSON_COMPACT, write_part, &written));
+	assert_null(stent_json_text(outer, STENT_JSON_COMPACT));
 	json_decref(outer);
 	json_decref(inner);
 }

@@ -387,6 +387,8 @@ extern "C"
  */
 	STENT_API bool stent_json_write(const json_t *value, StentJsonStyle style,
 									json_dump_callback_t write, void *arg) STENT_MUST_CHECK;
+	/* The same as a string; free() it. NULL: no memory, or nested too deep. */
+	STENT_API char *stent_json_text(const json_t *value, StentJsonStyle style);
 
 	/* ------------------------------------------------------------------ durations */
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "stent.h"
 
 /* As deep as jansson reads; also what ends a value that contains itself. */
@@ -187,4 +188,49 @@ stent_json_write(const json_t *value, StentJsonStyle style, json_dump_callback_t
 
 	put_value(&writer, value, 0);
 	return !writer.failed;
+}
+
+typedef struct Text
+{
+	char *data;
+	size_t size;
+	size_t room;
+} Text;
+
+/* Takes a part, and leaves room for the NUL. */
+static int
+text_add(const char *part, size_t size, void *arg)
+{
+	Text *text = arg;
+	size_t room = text->room > 0 ? text->room : 64;
+
+	while (room < text->size + size + 1)
+		room *= 2;
+	if (room > text->room)
+	{
+		char *data = memory_resize(text->data, room);
+
+		if (data == NULL)
+			return -1;
+		text->data = data;
+		text->room = room;
+	}
+	memcpy(text->data + text->size, part, size);
+	text->size += size;
+	return 0;
+}
+
+/* The text of a value, which is the caller's to free(). */
+char *
+stent_json_text(const json_t *value, StentJsonStyle style)
+{
+	Text text = {NULL, 0, 0};
+
+	if (!stent_json_write(value, style, text_add, &text))
+	{
+		memory_free(text.data);
+		return NULL;
+	}
+	text.data[text.size] = '\0';
+	return text.data;
 }

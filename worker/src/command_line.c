@@ -107,7 +107,7 @@ make_input(CommandLine *line, const CommandSpec *spec, const StentTask *task)
 		json = json_pack("{sI sI ss si sO? sO?}", "id", (json_int_t) task->id, "execution_id",
 						 (json_int_t) task->execution_id, "function", task->function, "attempt",
 						 task->attempt, "args", task->args, "headers", task->headers);
-	line->input = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	line->input = json ? stent_json_text(json, STENT_JSON_COMPACT) : NULL;
 	json_decref(json);
 	if (!line->input)
 		return TEMPLATE_NO_MEMORY;

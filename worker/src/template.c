@@ -288,7 +288,7 @@ template_add_value(Text *text, const json_t *value)
 		text_add(text, string, length);
 		return TEMPLATE_OK;
 	}
-	json = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	json = stent_json_text(value, STENT_JSON_COMPACT);
 	if (!json)
 		return TEMPLATE_NO_MEMORY;
 	text_add(text, json, strlen(json));
