@@ -310,6 +310,7 @@ ends([ 'wait', $done, '-U', 'alice' ], 7, $none, qr/\(P0002\)/, q{wait for anoth
 ends([ 'wait', $open, '-t', '0.01s' ], 6, $none, qr/task $open .*\(ST010\)/, 'a wait that runs out');
 ends([ 'wait', $open, $done, $failed, '-t', '0.2s' ], 6, qr/\A4\n\z/, qr/ST010.*UX123/s, 'several: the first that did not complete');
 ends([ 'wait', $done, $failed, $open, '-t', '0.2s' ], 1, qr/\A4\n\z/, qr/UX123.*ST010/s, 'in the order of the ids');
+ends([ 'wait', $open, $open, '-t', '0.2s' ], 6, $none, qr/ST010.*ST010/s, 'several that run out together');
 ($code, $out, $err) = stent('wait', $done, $failed, $cancelled, 999999999, $open, '--json', '--timeout=0.2s');
 is($code, 1, 'wait --json');
 my @objects = map { $json->decode($_) } split(/\n/, $out);

@@ -182,11 +182,12 @@ static const Statement statements[N_STATEMENTS] = {
 	[STATEMENT_LIST] =
 		{
 			"list",
-			"SELECT pg_catalog.to_jsonb(e) FROM stent.executions e"
+			/* inside: only what is asked for becomes JSON */
+			"SELECT pg_catalog.to_jsonb(n) FROM (SELECT * FROM stent.executions e"
 			" WHERE ($1 IS NULL OR e.state OPERATOR(pg_catalog.=) $1)"
 			" AND ($2 IS NULL OR e.function OPERATOR(pg_catalog.=) $2)"
 			" AND ($3 IS NULL OR e.queue OPERATOR(pg_catalog.=) $3)"
-			" ORDER BY e.id DESC LIMIT $4",
+			" ORDER BY e.id DESC LIMIT $4) n ORDER BY n.id DESC",
 			ANSWER_ROWS,
 			4,
 			{TYPE_TEXT, TYPE_TEXT, TYPE_TEXT, TYPE_INT8},
