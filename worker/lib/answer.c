@@ -16,8 +16,8 @@
 #include "types.h"
 
 /* Words of the protocol. */
-static const char *const words[] = {"completed", "held",   "released", "lost",     "ended",
-									"retry",     "failed", "busy",     "timed_out"};
+static const char *const words[] = {"completed", "held",   "released", "lost",      "ended",
+									"retry",     "failed", "busy",     "timed_out", "cancelled"};
 
 /* A bigint. */
 int64_t

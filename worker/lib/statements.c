@@ -18,7 +18,7 @@ static const Statement statements[N_STATEMENTS] = {
 			" c.args, c.headers, c.version, c.role,"
 			" pg_catalog.date_part('epoch', c.timeout),"
 			" pg_catalog.date_part('epoch', c.time_left),"
-			" pg_catalog.date_part('epoch', c.lease)"
+			" pg_catalog.date_part('epoch', c.lease_for)"
 			" FROM stent.claim(worker => $1, max => $2, functions => $3, queues => $4, tags => $5,"
 			" lease => pg_catalog.make_interval(secs => $6)) c",
 			ANSWER_TASKS,
