@@ -61,7 +61,6 @@ CREATE TABLE stent.worker (
 
 COMMENT ON TABLE stent.worker IS 'private: workers that have told of themselves';
 
--- What the programs that run external tasks have written, in order.
 -- What the programs that run external tasks have written, in order. claimed_at is the
 -- lease's: who takes an attempt over, or claims it after a release, numbers from 1 again.
 CREATE TABLE stent.output (
@@ -259,7 +258,7 @@ CREATE FUNCTION stent.worker_wait(queues text[] DEFAULT NULL) RETURNS interval
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_worker_wait';
 
 COMMENT ON FUNCTION stent.worker_wait(text[]) IS
-  'asks to be woken, at once and whatever becomes of the transaction: when something becomes claimable in one of these queues (NULL: in any), NOTIFY stent_work follows, with the queue''s name, or empty: everybody looks. Given once; ask again. The result is how long to sleep at most: 1 s where nobody can notify, else 5 minutes. LISTEN stent_work first and commit that; when idle: worker_wait, then claim, each in a statement of its own; if that is empty, sleep. Payload ''!'': a leased task was cancelled, heartbeat what you hold. 22004 for a NULL in the array, 22023 for a name that is too long or empty';
+  'asks to be woken, at once and whatever becomes of the transaction: when something becomes claimable in one of these queues (NULL: in any), NOTIFY stent_work follows, with the queue''s name, or empty: everybody looks. Given once; ask again. The result is how long to sleep at most: 1 s where nobody can notify, else 5 minutes. LISTEN stent_work first and commit that; when idle: worker_wait, then claim, each in a statement of its own; if that is empty, sleep. Payload ''!'': a leased task was cancelled, heartbeat what you hold. 22004 for a NULL in the array, 22023 for an empty array, or a name that is too long or empty';
 
 CREATE FUNCTION stent._bucket(role text, priority integer, lane_id integer) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_bucket';

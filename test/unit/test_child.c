@@ -552,10 +552,8 @@ be_worker(void)
 	TestRun run = {0};
 
 	runs_begin(NULL);
-	runs_start(
-		&run,
-		"{`command`: [`sh`, `-c`, `echo $$; exec sleep 1000`], `result`: `none`}",
-		"{}", -1, -1);
+	runs_start(&run, "{`command`: [`sh`, `-c`, `echo $$; exec sleep 1000`], `result`: `none`}",
+			   "{}", -1, -1);
 	runs_wait_for(has_output, &run);
 	printf("%d\n%s", (int) getpid(), run.out.data);
 	fflush(stdout);

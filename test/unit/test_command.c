@@ -2,6 +2,7 @@
  * test_command.c
  *	  Tests of the command handler: what a command is given, and what its end means.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -310,6 +311,9 @@ stdin_is_as_configured(void **state)
 	runs_do(&run, "{`command`: [`cat`], `stdin`: `none`, `result`: `text`}", "{`a`: 1}");
 	runs_assert_value(&run, "``");
 	runs_free(&run);
+	runs_do(&run, "{`command`: [`cat`], `result`: `text`}", "{`a`: [0.1, null]}");
+	runs_assert_value(&run, "`{\\`a\\`:[0.1,null]}`");
+	runs_free(&run);
 	runs_do(&run, "{`command`: [`wc`, `-l`], `stdin`: `args`}", "{`a`: 1}");
 	runs_assert_value(&run, "1");
 	runs_free(&run);
@@ -417,6 +421,73 @@ what_cannot_be_executed_is_a_failure(void **state)
 	free(huge);
 }
 
+/* Writes a file in a directory. */
+static void
+put_file(int directory, const char *name, const char *text)
+{
+	int fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t) strlen(text));
+	close(fd);
+}
+
+/* What docs/worker.md begins with. */
+static void
+files_are_worked_on(void **state)
+{
+	TestRun run = {0};
+	char path[] = "/tmp/stent-test-XXXXXX";
+	char config[512];
+	char args[256];
+	int directory;
+
+	(void) state;
+	assert_non_null(mkdtemp(path));
+	directory = open(path, O_DIRECTORY | O_CLOEXEC);
+	put_file(directory, "a b.csv", "test");
+	put_file(directory, "c.csv", "1\n2\n");
+	put_file(
+		directory, "summary",
+		"#!/bin/sh\nset -eu\necho \"reading $1\" >&2\nlines=$(wc -l <\"$1\")\n"
+		"if [ \"$lines\" -eq 0 ]; then\n"
+		"    echo '{\"error\": {\"code\": \"EmptyFile\", \"message\": \"there is nothing in "
+		"it\", \"retryable\": false}}' >&3\n    exit 1\nfi\n"
+		"echo \"{\\\"result\\\": {\\\"lines\\\": $lines}, \\\"counters\\\": {\\\"files\\\": 1, "
+		"\\\"lines\\\": $lines}}\" >&3\n");
+
+	snprintf(config, sizeof(config),
+			 "{`command`: [`sha256sum`, `--`, `{args.file}`], `cwd`: `%s`, `stdin`: `none`, "
+			 "`result`: `text`, `timeout`: `10m`}",
+			 path);
+	runs_do(&run, config, "{`file`: `a b.csv`}");
+	runs_assert_value(
+		&run, "`9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  a b.csv`");
+	runs_free(&run);
+
+	snprintf(config, sizeof(config),
+			 "{`command`: [`%s/summary`, `{args.file}`], `result`: {`fd`: 3, `envelope`: true}}",
+			 path);
+	snprintf(args, sizeof(args), "{`file`: `%s/c.csv`}", path);
+	runs_do(&run, config, args);
+	runs_assert_value(&run, "{`lines`: 2}");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(run.end.effects, "counters"), "lines")),
+		2);
+	assert_int_equal(strncmp(run.err.data, "reading /tmp", 12), 0);
+	runs_free(&run);
+	snprintf(args, sizeof(args), "{`file`: `%s/a b.csv`}", path);
+	runs_do(&run, config, args);
+	runs_assert_error(&run, "EmptyFile", "there is nothing in it");
+	runs_free(&run);
+
+	unlinkat(directory, "a b.csv", 0);
+	unlinkat(directory, "c.csv", 0);
+	unlinkat(directory, "summary", 0);
+	close(directory);
+	rmdir(path);
+}
+
 static void
 wrong_configurations_are_refused(void **state)
 {
@@ -498,6 +569,7 @@ main(void)
 		WITH_RUNS(what_a_task_lacks_is_named),
 		WITH_RUNS(environment_is_as_configured),
 		WITH_RUNS(what_cannot_be_executed_is_a_failure),
+		WITH_RUNS(files_are_worked_on),
 		WITH_RUNS(wrong_configurations_are_refused),
 		WITH_RUNS(noop_succeeds_from_the_loop),
 	};
