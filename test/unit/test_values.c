@@ -2,6 +2,7 @@
  * test_values.c
  *	  What the library makes of values without a server: durations, delays, errors, JSON.
  */
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,35 @@ assert_json(const char *text, const char *expected)
 static void
 json(void **state)
 {
+	static const char *const broken[] = {
+		"",
+		" ",
+		"[1,",
+		"[1 2]",
+		"[1,]",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{\"a\":1",
+		"{a:1}",
+		"\"",
+		"\"\\",
+		"\"\\u12",
+		"\"\\u12\"",
+		"\"\\q\"",
+		"tru",
+		"nulls",
+		"-",
+		"1-",
+		"1.5.5",
+		"1 1",
+		"]",
+		"[1]]",
+		"e5",
+		"{\"a\":1,}",
+		"\"\\ud800\"",
+		"\"\\ud800\\u0041\"",
+		"\"\\u0000\"",
+	};
 	char deep[5001];
 
 	(void) state;
@@ -170,9 +200,17 @@ json(void **state)
 	memset(deep + 2500, ']', 2500);
 	deep[5000] = '\0';
 	assert_json(deep, NULL);
-	assert_json("[1,", NULL);
-	assert_json("", NULL);
-	assert_json("\"\xff\"", NULL);
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+		assert_json(broken[i], NULL);
+	assert_json(" {\"\\u20ac\\ud83d\\ude00\\n\" : [ ] , \"\":{}} ",
+				"{\"\xe2\x82\xac\xf0\x9f\x98\x80\\n\":[],\"\":{}}");
+	assert_json("[true, false, null, \"\\\"\\\\\\/\\b\\f\\r\\t\\u00e9\"]",
+				"[true,false,null,\"\\\"\\\\/\\b\\f\\r\\t\xc3\xa9\"]");
+	assert_json("[0, -1, 0.5, -1.5e-3, 1E2]", "[0,-1,0.5,-0.0015,100.0]");
+	/* a comma for a point in the program's locale changes nothing */
+	if (setlocale(LC_NUMERIC, "de_DE.UTF-8") != NULL)
+		assert_json("1.5", "1.5");
+	setlocale(LC_NUMERIC, "C");
 }
 
 /* What is written, in a buffer that takes so much. */

@@ -2,88 +2,370 @@
  * json.c
  *	  JSON as the server sends it and as jansson keeps it.
  *
- * jsonb numbers have any size; jansson has integers of 64 bits and doubles, and reads
- * no document with an integer that does not fit. Such an integer becomes a double, as
- * in most languages; what is beyond a double, or nested deeper than 2048, cannot be
- * read, and the caller is told so.
+ * A reader of our own, for two reasons. jsonb has numbers of any size, and jansson's
+ * reader refuses a document with an integer beyond 64 bits; here such an integer becomes
+ * a double, as in most languages. And where jansson's reader (2.14) finds no memory for a
+ * longer token it goes on with a part of it: a task would get other arguments than it
+ * was sent.
+ *
+ * The text is a jsonb of the server: its syntax and its UTF-8 are known to be right, and
+ * looked at only so far that nothing is read beyond its end.
  */
 #include "json.h"
 
 #include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "memory.h"
 
-/* Digits an integer has at least that may not fit into 64 bits. */
-#define LONG_INTEGER 19
+/* jansson's own limit; what frees a value calls itself as often as it is deep. */
+#define DEEPEST 2048
 
-/* Where the JSON string ends whose first quote is at text. */
-static size_t
-string_end(const char *text, size_t size, size_t at)
+typedef struct Reader
 {
-	for (at++; at < size && text[at] != '"'; at++)
-		if (text[at] == '\\')
-			at++;
-	return at + 1;
+	const char *at;
+	const char *end; /* there is a NUL */
+	int depth;
+	char *scratch; /* for strings with escapes; as long as the text */
+	size_t size;
+	JsonOutcome outcome;
+	const char *problem;
+} Reader;
+
+static json_t *read_value(Reader *reader);
+
+/* Gives up, for the first reason there is. */
+static json_t *
+give_up(Reader *reader, JsonOutcome outcome, const char *problem)
+{
+	if (reader->outcome == JSON_READ)
+	{
+		reader->outcome = outcome;
+		reader->problem = problem;
+	}
+	return NULL;
 }
 
-/* Whether these digits, with a sign or not, overflow 64 bits. */
-static bool
-overflows(const char *digits, size_t length)
+static json_t *
+not_json(Reader *reader)
 {
-	char number[LONG_INTEGER + 3];
+	return give_up(reader, JSON_UNREADABLE, "it is not JSON");
+}
 
-	if (length < LONG_INTEGER)
+/* The value, or the want of memory that made it NULL. */
+static json_t *
+made(Reader *reader, json_t *value)
+{
+	return value != NULL ? value : give_up(reader, JSON_NO_MEMORY, NULL);
+}
+
+/* Skips blanks, and the character if it is this one; whether it was. */
+static bool
+skip(Reader *reader, char c)
+{
+	while (*reader->at == ' ' || (*reader->at >= '\t' && *reader->at <= '\r'))
+		reader->at++;
+	if (reader->at >= reader->end || *reader->at != c)
 		return false;
-	if (length >= sizeof(number))
-		return true;
-	memcpy(number, digits, length);
-	number[length] = '\0';
-	errno = 0;
-	(void) strtoll(number, NULL, 10);
-	return errno == ERANGE;
+	reader->at++;
+	return true;
+}
+
+/* Reads a word such as true. */
+static json_t *
+read_word(Reader *reader, const char *word, json_t *value)
+{
+	size_t length = strlen(word);
+
+	if ((size_t) (reader->end - reader->at) < length || memcmp(reader->at, word, length) != 0)
+		return not_json(reader);
+	reader->at += length;
+	return value;
+}
+
+static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
+static locale_t c_locale;
+
+static void
+make_c_locale(void)
+{
+	c_locale = newlocale(LC_ALL_MASK, "C", (locale_t) 0);
+}
+
+/* Reads a number: an integer if it is one and fits. */
+static json_t *
+read_number(Reader *reader)
+{
+	size_t length = strspn(reader->at, "+-0123456789.eE");
+	bool integer = strcspn(reader->at, ".eE") >= length;
+	const char *start = reader->at;
+	char *end;
+	double real;
+
+	if (length == 0)
+		return not_json(reader);
+	reader->at += length;
+	if (integer)
+	{
+		long long number;
+
+		errno = 0;
+		number = strtoll(start, &end, 10);
+		if (end != reader->at)
+			return not_json(reader);
+		if (errno == 0)
+			return made(reader, json_integer(number));
+	}
+	/* The program's locale may have a comma for the point. */
+	pthread_once(&c_locale_once, make_c_locale);
+	if (c_locale == (locale_t) 0)
+		return give_up(reader, JSON_NO_MEMORY, NULL);
+	real = strtod_l(start, &end, c_locale);
+	if (end != reader->at)
+		return not_json(reader);
+	if (isinf(real))
+		return give_up(reader, JSON_UNREADABLE, "a number is too large");
+	return made(reader, json_real(real));
+}
+
+/* The four digits of an escape; -1: they are none. */
+static long
+hex4(const Reader *reader, const char *digits)
+{
+	char text[5];
+
+	if (reader->end - digits < 4)
+		return -1;
+	memcpy(text, digits, 4);
+	text[4] = '\0';
+	return strspn(text, "0123456789abcdefABCDEF") == 4 ? strtol(text, NULL, 16) : -1;
+}
+
+/* Writes a character in UTF-8; how many bytes. */
+static size_t
+put_utf8(char *to, long c)
+{
+	if (c < 0x80)
+	{
+		to[0] = (char) c;
+		return 1;
+	}
+	if (c < 0x800)
+	{
+		to[0] = (char) (0xC0 | c >> 6);
+		to[1] = (char) (0x80 | (c & 0x3F));
+		return 2;
+	}
+	if (c < 0x10000)
+	{
+		to[0] = (char) (0xE0 | c >> 12);
+		to[1] = (char) (0x80 | (c >> 6 & 0x3F));
+		to[2] = (char) (0x80 | (c & 0x3F));
+		return 3;
+	}
+	to[0] = (char) (0xF0 | c >> 18);
+	to[1] = (char) (0x80 | (c >> 12 & 0x3F));
+	to[2] = (char) (0x80 | (c >> 6 & 0x3F));
+	to[3] = (char) (0x80 | (c & 0x3F));
+	return 4;
+}
+
+/* Reads what follows a backslash; how many bytes it is, 0 if it is nothing. */
+static size_t
+read_escape(Reader *reader, char *to)
+{
+	static const char names[] = "\"\\/bfnrt";
+	static const char means[] = "\"\\/\b\f\n\r\t";
+	const char *name;
+	long c;
+	long low;
+
+	if (reader->at >= reader->end)
+		return 0;
+	if (*reader->at != 'u')
+	{
+		name = strchr(names, *reader->at++);
+		if (name == NULL || *name == '\0')
+			return 0;
+		*to = means[name - names];
+		return 1;
+	}
+	c = hex4(reader, ++reader->at);
+	/* jsonb has no NUL, and surrogates in pairs only */
+	if (c <= 0)
+		return 0;
+	reader->at += 4;
+	if (c >= 0xD800 && c < 0xDC00 && reader->end - reader->at >= 6 && reader->at[0] == '\\' &&
+		reader->at[1] == 'u')
+	{
+		low = hex4(reader, reader->at + 2);
+		if (low < 0xDC00 || low > 0xDFFF)
+			return 0;
+		reader->at += 6;
+		c = 0x10000 + (c - 0xD800) * 0x400 + (low - 0xDC00);
+	}
+	else if (c >= 0xD800 && c < 0xE000)
+		return 0;
+	return put_utf8(to, c);
 }
 
 /*
- * A copy of a document in which integers that do not fit are written as reals. Each
- * needs two more bytes and has LONG_INTEGER digits at least.
+ * Reads a string behind its first quote; NULL if that cannot be. It is part of the text,
+ * or in scratch if it has escapes.
  */
-static char *
-with_reals(const char *text, size_t size, size_t *new_size)
+static const char *
+read_string(Reader *reader, size_t *length)
 {
-	char *copy = memory_resize(NULL, size + 2 * (size / LONG_INTEGER + 1));
-	size_t to = 0;
-	size_t at = 0;
+	const char *start = reader->at;
+	bool good = true;
+	char *to;
 
-	if (copy == NULL)
-		return NULL;
-	while (at < size)
+	while (reader->at < reader->end && *reader->at != '"' && *reader->at != '\\')
+		reader->at++;
+	if (reader->at < reader->end && *reader->at == '"')
 	{
-		size_t end = at + 1;
-		bool integer = text[at] == '-' || (text[at] >= '0' && text[at] <= '9');
-
-		if (text[at] == '"')
-			end = string_end(text, size, at);
-		else if (integer)
-		{
-			end = at + strspn(text + at, "-+0123456789.eE");
-			integer = strcspn(text + at, ".eE") >= end - at;
-		}
-		if (end > size)
-			end = size;
-		memcpy(copy + to, text + at, end - at);
-		to += end - at;
-		if (integer && overflows(text + at, end - at))
-		{
-			copy[to++] = '.';
-			copy[to++] = '0';
-		}
-		at = end;
+		*length = (size_t) (reader->at++ - start);
+		return start;
 	}
-	*new_size = to;
-	return copy;
+	if (reader->scratch == NULL)
+		reader->scratch = memory_resize(NULL, reader->size);
+	if (reader->scratch == NULL)
+	{
+		(void) give_up(reader, JSON_NO_MEMORY, NULL);
+		return NULL;
+	}
+	/* Every escape is longer than what it stands for. */
+	to = reader->scratch;
+	reader->at = start;
+	while (good && reader->at < reader->end && *reader->at != '"')
+	{
+		if (*reader->at == '\\')
+		{
+			size_t n;
+
+			reader->at++;
+			n = read_escape(reader, to);
+			good = n > 0;
+			to += n;
+		}
+		else
+			*to++ = *reader->at++;
+	}
+	if (!good || reader->at >= reader->end)
+	{
+		(void) not_json(reader);
+		return NULL;
+	}
+	reader->at++;
+	*length = (size_t) (to - reader->scratch);
+	return reader->scratch;
+}
+
+/* Reads an array behind its bracket. */
+static json_t *
+read_array(Reader *reader)
+{
+	json_t *array = made(reader, json_array());
+	json_t *value;
+
+	if (array == NULL || skip(reader, ']'))
+		return array;
+	do
+	{
+		value = read_value(reader);
+		/* which takes the value in any case */
+		if (value == NULL || json_array_append_new(array, value) != 0)
+		{
+			json_decref(array);
+			return give_up(reader, JSON_NO_MEMORY, NULL);
+		}
+	} while (skip(reader, ','));
+	if (skip(reader, ']'))
+		return array;
+	json_decref(array);
+	return not_json(reader);
+}
+
+/* Reads an object behind its brace. */
+static json_t *
+read_object(Reader *reader)
+{
+	json_t *object = made(reader, json_object());
+	bool good;
+
+	if (object == NULL || skip(reader, '}'))
+		return object;
+	do
+	{
+		json_t *value = NULL;
+		const char *name;
+		char *key = NULL;
+		size_t length = 0;
+
+		good = skip(reader, '"');
+		name = good ? read_string(reader, &length) : NULL;
+		if (name != NULL)
+		{
+			/* The value may need scratch, too. */
+			key = memory_resize(NULL, length + 1);
+			if (key == NULL)
+				(void) give_up(reader, JSON_NO_MEMORY, NULL);
+			else
+			{
+				memcpy(key, name, length);
+				key[length] = '\0';
+				value = skip(reader, ':') ? read_value(reader) : not_json(reader);
+			}
+		}
+		good = value != NULL;
+		if (good && json_object_set_new_nocheck(object, key, value) != 0)
+		{
+			(void) give_up(reader, JSON_NO_MEMORY, NULL);
+			good = false;
+		}
+		memory_free(key);
+	} while (good && skip(reader, ','));
+	if (good && skip(reader, '}'))
+		return object;
+	json_decref(object);
+	return not_json(reader);
+}
+
+/* Reads any value. */
+static json_t *
+read_value(Reader *reader)
+{
+	json_t *value;
+	const char *text;
+	size_t length;
+
+	if (skip(reader, '"'))
+	{
+		text = read_string(reader, &length);
+		return text != NULL ? made(reader, json_stringn_nocheck(text, length)) : NULL;
+	}
+	if (reader->depth == DEEPEST)
+		return give_up(reader, JSON_UNREADABLE, "it is nested too deep");
+	reader->depth++;
+	if (skip(reader, '{'))
+		value = read_object(reader);
+	else if (skip(reader, '['))
+		value = read_array(reader);
+	else if (*reader->at == 't')
+		value = read_word(reader, "true", json_true());
+	else if (*reader->at == 'f')
+		value = read_word(reader, "false", json_false());
+	else if (*reader->at == 'n')
+		value = read_word(reader, "null", json_null());
+	else
+		value = read_number(reader);
+	reader->depth--;
+	return value;
 }
 
 /*
@@ -93,39 +375,18 @@ with_reals(const char *text, size_t size, size_t *new_size)
 JsonOutcome
 json_read(const char *text, size_t size, json_t **value, const char **problem)
 {
-	json_error_t error;
-	char *copy;
-	size_t copy_size;
+	Reader reader = {.at = text, .end = text + size, .size = size, .outcome = JSON_READ};
 
-	*value = json_loadb(text, size, JSON_DECODE_ANY, &error);
-	if (*value == NULL && json_error_code(&error) == json_error_numeric_overflow)
+	*value = read_value(&reader);
+	memory_free(reader.scratch);
+	/* blanks may follow, and nothing else */
+	(void) skip(&reader, '\0');
+	if (*value != NULL && reader.at != reader.end)
 	{
-		copy = with_reals(text, size, &copy_size);
-		if (copy == NULL)
-			return JSON_NO_MEMORY;
-		*value = json_loadb(copy, copy_size, JSON_DECODE_ANY, &error);
-		memory_free(copy);
+		json_decref(*value);
+		*value = not_json(&reader);
 	}
-	if (*value != NULL)
-		return JSON_READ;
-	switch (json_error_code(&error))
-	{
-		case json_error_numeric_overflow:
-			*problem = "a number is too large";
-			return JSON_UNREADABLE;
-		case json_error_stack_overflow:
-			*problem = "it is nested too deep";
-			return JSON_UNREADABLE;
-		case json_error_null_character:
-		case json_error_null_byte_in_key:
-		case json_error_invalid_syntax:
-		case json_error_invalid_utf8:
-		case json_error_premature_end_of_input:
-		case json_error_end_of_input_expected:
-			*problem = "it is not JSON in UTF-8";
-			return JSON_UNREADABLE;
-		default:
-			/* jansson does not always say that it had no memory */
-			return JSON_NO_MEMORY;
-	}
+	if (reader.outcome == JSON_UNREADABLE)
+		*problem = reader.problem;
+	return reader.outcome;
 }
