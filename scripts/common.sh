@@ -46,6 +46,9 @@ install_packages() {
     rm "$log"
 }
 
+# What building the worker takes beside the server's packages.
+WORKER_PACKAGES=(libevent-dev libjansson-dev libpq-dev pkg-config)
+
 # Sets PG_CONFIG to the server to build for: the caller's, or Debian's 15.
 # Debian's is installed if it is missing, a server of the caller's choice is not.
 find_server() { # <further packages>
@@ -121,6 +124,12 @@ build_private() { # <make variables>
     make -C "$WORK/tree" -s clean
     make -C "$WORK/tree" -s -j"$(nproc)" "$@"
     make -C "$WORK/tree" -s "$@" install
+}
+
+# Builds the worker in $WORK/tree; sets STENT_WORKER to the program.
+build_worker() {
+    make -C "$WORK/tree/worker" -s -j"$(nproc)"
+    export STENT_WORKER=$WORK/tree/worker/build/stent
 }
 
 # Makes a cluster and points psql at it: no TCP, a socket of its own. Lines
