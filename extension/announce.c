@@ -351,6 +351,27 @@ announce_own(Oid role, BoardLook **looks, int n)
 	return n;
 }
 
+/* The same for the roles of these entries. */
+int
+announce_own_roles(Oid **roles, int n)
+{
+	for (int i = 0; i < n_notes; i++)
+	{
+		Note *note = notes[i];
+		int at = 0;
+
+		if (note->inserted == HEAD_END)
+			continue;
+		while (at < n && (*roles)[at] != note->key.role)
+			at++;
+		if (at < n)
+			continue;
+		*roles = repalloc_array(*roles, Oid, n + 1);
+		(*roles)[n++] = note->key.role;
+	}
+	return n;
+}
+
 /* Each latch once: an executor that was made busy must not be left without its own. */
 static void
 wake(int proc)

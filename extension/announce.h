@@ -61,6 +61,7 @@ extern void announce_counters(int n);
 
 /* add this transaction's own entries, which others cannot see yet, to a look */
 extern int announce_own(Oid role, BoardLook **looks, int n);
+extern int announce_own_roles(Oid **roles, int n);
 
 extern void announce_init(void);
 

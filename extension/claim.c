@@ -123,7 +123,8 @@ claim_may_serve(Claimer *claimer, int64 bucket)
 	if (bucket < claimer->first || bucket >= claimer->end)
 		return false;
 	lane = lane_get(claimer->store, ready_bucket_lane(bucket));
-	if (claimer->role != NULL && strcmp(lane->role, claimer->role) != 0)
+	if (claimer->role != NULL ? strcmp(lane->role, claimer->role) != 0
+							  : !OidIsValid(lane_role(lane)))
 		return false;
 	for (int i = 0; i < claimer->n_full; i++)
 		if (claimer->full[i] == lane->function_id)

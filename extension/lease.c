@@ -196,8 +196,7 @@ lease_delete(Store *store, Lease *lease)
 {
 	ItemPointerData tid = lease->tid;
 
-	/* our own lock is waited for like anybody's */
-	return store_delete(store_table(store, STORE_LEASE), &tid, lease->locked) == TM_Ok;
+	return store_delete(store_table(store, STORE_LEASE), &tid, false) == TM_Ok;
 }
 
 /* Whether a member is still there, by the active snapshot. */
@@ -339,7 +338,8 @@ lease_find_task(LeaseBook *book, int64 token, int64 task_id, Lease **lease, int 
 
 /*
  * Lock the version of the task's row that was read: nobody has ended the hold since, and
- * nobody does before this transaction is over. LEASE_LOST: somebody has.
+ * nobody does before this transaction is over. LEASE_LOST: somebody has; LEASE_BUSY: is
+ * doing so, or, after waiting, has: look again to see how.
  */
 LeaseOutcome
 lease_lock_task(Store *store, Task *task, LockTupleMode mode, bool wait)
@@ -354,7 +354,7 @@ lease_lock_task(Store *store, Task *task, LockTupleMode mode, bool wait)
 	ExecClearTuple(table->out);
 	if (result == TM_Ok)
 		return LEASE_HELD;
-	return result == TM_WouldBlock ? LEASE_BUSY : LEASE_LOST;
+	return wait || result == TM_WouldBlock ? LEASE_BUSY : LEASE_LOST;
 }
 
 /* The same by deleting it: the task is to be archived, or buried. */
@@ -368,7 +368,7 @@ lease_delete_task(Store *store, Task *task, bool wait)
 	task->row_taken = result == TM_Ok;
 	if (result == TM_Ok)
 		return LEASE_HELD;
-	return result == TM_BeingModified ? LEASE_BUSY : LEASE_LOST;
+	return wait || result == TM_BeingModified ? LEASE_BUSY : LEASE_LOST;
 }
 
 /*

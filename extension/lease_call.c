@@ -59,9 +59,7 @@ lease_call_look_again(LeaseCall *call)
 LeaseOutcome
 lease_call_lock(LeaseCall *call, Lease *lease)
 {
-	if (lease->locked || lease_lock(call->store, lease, call->wait))
-		return LEASE_HELD;
-	return call->wait ? LEASE_LOST : LEASE_BUSY;
+	return lease->locked || lease_lock(call->store, lease, call->wait) ? LEASE_HELD : LEASE_BUSY;
 }
 
 /* Whether any other member is left, as far as the snapshot shows: looked for from both ends. */

@@ -112,13 +112,19 @@ add_source(Claim *claim, const char *role, int64 first_bucket)
 						   claim->n_queues, &claim->filter, claim->max);
 }
 
-/* Where there is work: the board knows the roles, if it knows all; false if not. */
+/*
+ * Where there is work: the board knows the roles, if it knows all; false if not. What this
+ * transaction has made ready itself is not there yet.
+ */
 static bool
 find_sources_by_board(Claim *claim)
 {
 	Oid *roles;
 	int n = stent_shared == NULL ? -1 : board_roles(&roles);
 
+	if (n < 0)
+		return false;
+	n = announce_own_roles(&roles, n);
 	for (int i = 0; i < n; i++)
 	{
 		char *role = GetUserNameFromId(roles[i], true);
@@ -126,7 +132,7 @@ find_sources_by_board(Claim *claim)
 		if (role != NULL)
 			add_source(claim, role, ready_first_bucket(role));
 	}
-	return n >= 0;
+	return true;
 }
 
 /* The same by the index: each hash of roles that has an entry. Needs a snapshot. */
@@ -503,6 +509,8 @@ hand_out(Claim *claim, ReturnSetInfo *set)
 static void
 do_claim(Claim *claim, ReturnSetInfo *set)
 {
+	bool by_board;
+
 	(void) shmem_my_proc();
 	function_caches_quiet();
 	claim->store = store_open("stent.claim()");
@@ -510,18 +518,12 @@ do_claim(Claim *claim, ReturnSetInfo *set)
 	/* what is read ahead stays where it is: no page of it is pruned meanwhile */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	promote(claim);
+	CommandCounterIncrement();
 	/* the board is looked at before the snapshot is taken with which entries are read */
-	if (find_sources_by_board(claim))
-	{
-		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
-	}
-	else
-	{
-		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
+	by_board = find_sources_by_board(claim);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!by_board)
 		find_sources_by_index(claim);
-	}
 	while (claim->n_taken < claim->max && take_next(claim))
 		CHECK_FOR_INTERRUPTS();
 	leave(claim);

@@ -170,7 +170,7 @@ end_items(const char *command, Items *items, EndOne one, bool single, bool rewri
 		CHECK_FOR_INTERRUPTS();
 		outcome = one(&ending, items, i);
 		/* who was at it has committed: see what that made of it */
-		for (int tries = 0; outcome == LEASE_LOST && tries < 2 && single; tries++)
+		while (outcome == LEASE_BUSY && single)
 		{
 			lease_call_look_again(&ending.call);
 			outcome = one(&ending, items, i);

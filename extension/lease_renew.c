@@ -133,7 +133,7 @@ renew_token(LeaseCall *call, int n, const int64 *task_ids, const int64 *tokens,
 			continue;
 		for (int i = first; i < n; i++)
 			if (owners[i] == lease)
-				outcomes[i] = call->wait ? LEASE_LOST : LEASE_BUSY;
+				outcomes[i] = LEASE_BUSY;
 	}
 }
 
@@ -164,9 +164,9 @@ stent_heartbeat(PG_FUNCTION_ARGS)
 
 	lease_call_begin(&call, "stent.heartbeat()", true);
 	renew(&call, 1, &task_id, &token, &outcome, us);
-	for (int tries = 0; outcome == LEASE_LOST && tries < 2; tries++)
+	while (outcome == LEASE_BUSY)
 	{
-		/* somebody was at the row: see what has become of it */
+		/* somebody was at the row, and has committed: see what has become of it */
 		lease_call_look_again(&call);
 		renew(&call, 1, &task_id, &token, &outcome, us);
 	}

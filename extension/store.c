@@ -14,6 +14,7 @@
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -24,6 +25,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -493,6 +495,36 @@ store_replace_nowait(Store *store, StoreRel *table, ItemPointer tid, Datum *valu
 	return result;
 }
 
+static TM_Result
+delete_row(StoreRel *table, ItemPointer tid, bool wait, TM_FailureData *tmfd)
+{
+	return table_tuple_delete(table->rel, tid, GetCurrentCommandId(true), GetActiveSnapshot(),
+							  InvalidSnapshot, wait, tmfd, false);
+}
+
+/*
+ * Delete without waiting. A lock of our own looks like anybody's then, and a row that was
+ * locked and updated by this transaction has one, also beside a delete that was undone
+ * with its savepoint. Who gets the lock again need not wait to delete.
+ */
+static TM_Result
+delete_nowait(StoreRel *table, ItemPointer tid, TM_FailureData *tmfd)
+{
+	ItemPointerData here = *tid; /* may be that of the slot */
+	TM_Result result = delete_row(table, &here, false, tmfd);
+	TM_FailureData ignored;
+
+	if (result != TM_BeingModified ||
+		(!TransactionIdIsCurrentTransactionId(tmfd->xmax) && TransactionIdIsInProgress(tmfd->xmax)))
+		return result;
+	if (table_tuple_lock(table->rel, &here, GetActiveSnapshot(), table->out,
+						 GetCurrentCommandId(true), LockTupleExclusive, LockWaitSkip, 0,
+						 &ignored) == TM_Ok)
+		result = delete_row(table, &here, true, tmfd);
+	ExecClearTuple(table->out);
+	return result;
+}
+
 /*
  * Delete the row at tid. Without wait this is SKIP LOCKED: TM_BeingModified or
  * TM_Deleted tell that somebody else was first.
@@ -502,8 +534,7 @@ store_delete(StoreRel *table, ItemPointer tid, bool wait)
 {
 	TM_FailureData tmfd;
 
-	return table_tuple_delete(table->rel, tid, GetCurrentCommandId(true), GetActiveSnapshot(),
-							  InvalidSnapshot, wait, &tmfd, false);
+	return wait ? delete_row(table, tid, true, &tmfd) : delete_nowait(table, tid, &tmfd);
 }
 
 /*
@@ -514,9 +545,7 @@ TM_Result
 store_try_delete(StoreRel *table, ItemPointer tid, TransactionId *holder)
 {
 	TM_FailureData tmfd;
-	TM_Result result =
-		table_tuple_delete(table->rel, tid, GetCurrentCommandId(true), GetActiveSnapshot(),
-						   InvalidSnapshot, false, &tmfd, false);
+	TM_Result result = delete_nowait(table, tid, &tmfd);
 
 	*holder = result == TM_BeingModified ? tmfd.xmax : InvalidTransactionId;
 	return result;
