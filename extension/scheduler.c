@@ -449,7 +449,8 @@ try_promote(Oid role)
 			entry->due_failed = true;
 			entry->due_again =
 				GetCurrentTimestamp() +
-				Min(1 << Min(entry->due_misses++, 10), DUE_AGAIN_MAX_S) * USECS_PER_SEC;
+				Min(1 << Min(entry->due_misses, 10), DUE_AGAIN_MAX_S) * USECS_PER_SEC;
+			entry->due_misses++;
 		}
 		LWLockRelease(stent_shared->lock);
 		RESUME_INTERRUPTS();

@@ -222,7 +222,8 @@ try_notify(char (*names)[QUEUE_LENGTH], int n, bool all, bool cancelled)
 		}
 		LWLockRelease(stent_shared->lock);
 		tell_again =
-			GetCurrentTimestamp() + Min(1 << Min(misses++, 10), TELL_AGAIN_MAX_S) * USECS_PER_SEC;
+			GetCurrentTimestamp() + Min(1 << Min(misses, 10), TELL_AGAIN_MAX_S) * USECS_PER_SEC;
+		misses++;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();

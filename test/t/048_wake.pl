@@ -177,16 +177,14 @@ dispatch(q{'lease'});
 told(['lease'], 'until there is other work');
 sql('SELECT stent.release_many(array_agg(task_id), array_agg(token)) FROM (SELECT * FROM stent.claim($$w$$, 10, queues => $${lease}$$)) c');
 woken('lease', ['lease'], 'a replay', sub { sql("SELECT stent.replay($task)") });
-claim('lease', '100ms');
-woken('lease', ['lease'], 'a lease that runs out');
+woken('lease', ['lease'], 'a lease that runs out', sub { claim('lease', '100ms') });
 $session->query_safe(q{BEGIN; SELECT stent.claim('w', 10, queues => '{lease}')});
 woken('lease', ['lease'], 'a claim that is rolled back', sub { $session->query_safe('ROLLBACK') });
 ($task, $token) = claim('lease');
 woken('q', ['!'], 'workers are told that a leased task is cancelled', sub { sql("SELECT stent.cancel($task)") });
 sql("BEGIN; SAVEPOINT s; SELECT stent.cancel(task_id) FROM stent.claim('w', 10, queues => '{lease}'); ROLLBACK TO s; COMMIT");
 told([], 'not if that is undone');
-dispatch(q{'lease', queue => 'brief', max_duration => '300ms'});
-claim('brief');
+sql(q{SELECT stent.dispatch('lease', queue => 'brief', max_duration => '2s'); SELECT stent.claim('w', 10, queues => '{brief}')});
 told(['!'], 'or timed out');
 dispatch(q{'ext'});
 told(['q'], 'which ends no wait for work');
@@ -197,7 +195,7 @@ dispatch(q{'solo'}, q{'solo'}, q{'solo'});
 ($task, $token) = claim('solo');
 is(join(' ', claim('solo')), '', 'one of the function at a time');
 woken('solo', [''], 'the next when it is done', sub { is(join(' ', claim('solo')), '', 'not before') }, sub { sql("SELECT stent.complete($task, $token)") });
-claim('solo', '200ms');
+claim('solo', '3s');
 waits('solo');
 is(join(' ', claim('solo')), '', 'again one');
 listen_for('');
@@ -215,7 +213,7 @@ sql("SELECT stent.complete($task, $token)");
 listen_for('keyed');
 @heard = ();
 is(scalar(my @next = claim('keyed')), 2, 'the next of a key');
-sql(q{SELECT stent.register('rated', queue => 'rated', rate_limit => 1, rate_interval => '300ms')});
+sql(q{SELECT stent.register('rated', queue => 'rated', rate_limit => 1, rate_interval => '3s')});
 dispatch(q{'rated'}, q{'rated'});
 ($task, $token) = claim('rated');
 woken('rated', [''], 'and when a rate limit lets one start', sub { is(join(' ', claim('rated')), '', 'one has started') });
@@ -275,6 +273,20 @@ sql(q{ALTER SYSTEM RESET stent.fault});
 $node->reload;
 told([''], 'is made up for');
 is(sql("SELECT ($scheduler) = pid FROM pg_stat_activity WHERE backend_type = 'stent scheduler'"), 't', 'by the same scheduler');
+
+# a promotion that fails, twice
+waits('q');
+for my $action ('error', 'error:1')
+{
+	$log = -s $node->logfile;
+	sql("ALTER SYSTEM SET stent.fault = 'promote_after_take:$action'");
+	$node->reload;
+	dispatch(q{'ext', delay => '50ms'}) if $action eq 'error';
+	$node->wait_for_log(qr/fault injected at "promote_after_take"/, $log);
+}
+sql(q{ALTER SYSTEM RESET stent.fault});
+$node->reload;
+told(['q'], 'is made up for, too');
 
 # Clients that wait for what they dispatch, each served by a worker of its own which
 # looks only when it is told: a wake-up that is lost would be the last one.
