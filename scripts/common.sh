@@ -8,6 +8,9 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCRIPT=$(basename "$0")
+# What the worker and its library are built with.
+# shellcheck disable=SC2034
+WORKER_PACKAGES=(libevent-dev libjansson-dev libpq-dev pkg-config)
 
 # The caller's PGHOST, PGOPTIONS and so on belong to another server. Messages
 # are parsed, so they have to be English.

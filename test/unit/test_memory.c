@@ -5,7 +5,7 @@
  * Whichever fails: the step it belongs to says STENT_NO_MEMORY, nothing is kept, and the
  * connection goes on.
  */
-#include <string.h>
+#include <stdio.h>
 
 #include "memory.h"
 #include "support.h"
@@ -13,6 +13,8 @@
 static StentConn *conn;
 static json_t *args;
 static json_t *results;
+static char queue[32];
+static int rounds;
 
 static int
 set_up(void **state)
@@ -71,9 +73,9 @@ keep(StentConn *connection, const StentReply *reply, void *arg)
 static StentStatus
 serve(void)
 {
-	static const char *const functions[] = {"unit"};
-	StentDispatch dispatch = {.function = "unit", .args = args};
-	StentClaim claim = {.worker = "w", .max = 2, .functions = {functions, 1}};
+	const char *const queues[] = {queue};
+	StentDispatch dispatch = {.function = "unit", .args = args, .queue = queue};
+	StentClaim claim = {.worker = "w", .max = 2, .queues = {queues, 1}};
 	StentItem items[2] = {0};
 	StentError error;
 	StentStatus status = STENT_OK;
@@ -120,8 +122,9 @@ static StentStatus
 look(void)
 {
 	static const char *const tags[] = {"t"};
-	StentDispatch dispatch = {.function = "unit", .args = args, .tags = {tags, 1}};
-	StentClaim claim = {.worker = "w", .max = 1, .tags = {tags, 1}};
+	const char *const queues[] = {queue};
+	StentDispatch dispatch = {.function = "unit", .args = args, .queue = queue, .tags = {tags, 1}};
+	StentClaim claim = {.worker = "w", .max = 1, .queues = {queues, 1}, .tags = {tags, 1}};
 	StentTask *tasks = NULL;
 	const char *outcome;
 	StentError error;
@@ -153,10 +156,6 @@ look(void)
 	json = NULL;
 	if (status == STENT_OK)
 		status = stent_state(conn, id, &json, &error);
-	json_decref(json);
-	json = NULL;
-	if (status == STENT_OK)
-		status = stent_list(conn, NULL, NULL, NULL, 2, &json, &error);
 	json_decref(json);
 	if (status == STENT_OK)
 		status = stent_cancel(conn, id, NULL, &error);
@@ -230,7 +229,8 @@ fail_each(StentStatus (*scenario)(void), long least)
 		StentError error;
 		json_t *json;
 
-		server_run("SELECT stent.cancel(id) FROM stent.tasks");
+		/* what a step before left behind is not for this one */
+		snprintf(queue, sizeof(queue), "unit %d", ++rounds);
 		before = memory_in_use();
 		memory_fail(++n);
 		status = scenario();
@@ -263,14 +263,14 @@ static void
 looking(void **state)
 {
 	(void) state;
-	fail_each(look, 60);
+	fail_each(look, 50);
 }
 
 static void
 many(void **state)
 {
 	(void) state;
-	fail_each(dispatch_many, 3);
+	fail_each(dispatch_many, 2);
 }
 
 static void
