@@ -17,4 +17,7 @@ typedef enum JsonOutcome
 
 extern JsonOutcome json_read(const char *text, size_t size, json_t **value, const char **problem);
 
+/* Of json_escape.c, for json.c. */
+extern size_t json_escape_read(const char **at, const char *end, char *to);
+
 #endif
