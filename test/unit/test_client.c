@@ -522,6 +522,7 @@ refused_here(void **state)
 	StentItem item = {.task_id = 1, .token = 1};
 	StentChunk chunk = {.stream = "", .data = "x", .size = 1};
 	StentWorker worker = {.name = ""};
+	json_t *deep = json_null();
 	StentError error;
 	Seen seen = {0};
 
@@ -547,6 +548,14 @@ refused_here(void **state)
 	assert_int_equal(STENT_INVALID,
 					 stent_send_output(conn, 1, 1, -1, &chunk, 1, see, &seen, &error));
 	assert_int_equal(STENT_INVALID, stent_send_worker_start(conn, &worker, see, &seen, &error));
+	/* no JSON is that deep */
+	dispatch.tags = (StentNames){NULL, 0};
+	for (int depth = 0; depth < 3000; depth++)
+		deep = json_pack("[o]", deep);
+	dispatch.args = deep;
+	assert_int_equal(STENT_INVALID, stent_send_dispatch(conn, &dispatch, see, &seen, &error));
+	assert_non_null(strstr(error.message, "nested"));
+	json_decref(deep);
 	assert_int_equal(STENT_INVALID, stent_connect(conn, NULL, &error));
 	assert_int_equal(STENT_INVALID, stent_connect_start(conn, NULL));
 	assert_int_equal(0, stent_pending(conn));

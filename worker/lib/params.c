@@ -56,6 +56,7 @@ put(Params *params, const void *bytes, size_t size)
 	if (size > LARGEST - params->size)
 	{
 		params->status = STENT_INVALID;
+		params->problem = "the request is larger than 1 GB";
 		return false;
 	}
 	while (room < params->size + size)
@@ -114,7 +115,10 @@ put_json(Params *params, json_t *value)
 	/* Without a failure of ours it is a value nested too deep, or one that contains itself. */
 	if (params->status == STENT_OK && !stent_json_write(value, STENT_JSON_COMPACT, dump, params) &&
 		params->status == STENT_OK)
+	{
 		params->status = STENT_INVALID;
+		params->problem = "a value is nested too deep, or contains itself";
+	}
 }
 
 /* Begins the next parameter. */

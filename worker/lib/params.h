@@ -23,7 +23,8 @@ typedef struct Params
 	size_t start[PARAMS_MAX]; /* of each in data; data may move until all are there */
 	int length[PARAMS_MAX];   /* < 0: NULL */
 	int format[PARAMS_MAX];
-	StentStatus status; /* the first failure; nothing more is written then */
+	StentStatus status;  /* the first failure; nothing more is written then */
+	const char *problem; /* of STENT_INVALID */
 } Params;
 
 extern void params_begin(Params *params);
