@@ -313,7 +313,7 @@ who_obeys_term_is_not_killed(void **state)
 	(void) state;
 	runs_start(&run,
 			   "{`command`: [`sh`, `-c`, `trap 'echo bye; exit 0' TERM; echo ready; echo; while "
-			   ":; do sleep 1000; done`], `result`: `none`, `grace`: `1h`}",
+			   ":; do sleep 0.1; done`], `result`: `none`, `grace`: `1h`}",
 			   "{}", -1, -1);
 	runs_wait_for(has_two_lines, &run);
 	run_stop(run.run, RUN_STOP_TIMEOUT);
