@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "child.h"
-#include "timer.h"
+#include "loop.h"
 
 /* How long after the end of a child somebody else may keep its pipes open. */
 #define READ_LIMIT_SECONDS 1
@@ -251,7 +251,7 @@ child_reap(Child *child)
 	child->input_at = child->input_size;
 	if (child->input_fd >= 0)
 		child_feed(child); /* closes it */
-	timer_set(child->timer, READ_LIMIT_SECONDS);
+	loop_timer(child->timer, READ_LIMIT_SECONDS);
 	child_check_end(child);
 }
 
@@ -410,7 +410,7 @@ child_stop(Child *child, double grace)
 	child->stopping = true;
 	child_signal(child, SIGTERM);
 	child_signal(child, SIGCONT); /* a stopped one could not obey */
-	timer_set(child->timer, grace);
+	loop_timer(child->timer, grace);
 }
 
 void

@@ -12,8 +12,8 @@
 
 #include "child.h"
 #include "command.h"
+#include "loop.h"
 #include "text.h"
-#include "timer.h"
 
 /* Most of a result that is passed on at once when it turns out to be output. */
 #define SPILL_SIZE 65536
@@ -402,7 +402,7 @@ command_start(struct event_base *base, const HandlerSpec *spec, const StentTask 
 		return NULL;
 	}
 	if (run->child && run->timeout >= 0)
-		timer_set(run->timer, run->timeout);
+		loop_timer(run->timer, run->timeout);
 	return &run->base;
 }
 

@@ -39,6 +39,8 @@ loop_timer(struct event *timer, double seconds)
 		seconds = 0;
 	delay.tv_sec = (time_t) seconds;
 	delay.tv_usec = (suseconds_t) ((seconds - (double) delay.tv_sec) * 1e6);
+	/* the loop reads its clock once a turn, and starting many commands makes a turn long */
+	event_base_update_cache_time(event_get_base(timer));
 	event_add(timer, &delay);
 }
 
