@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "handler.h"
 
@@ -63,6 +64,8 @@ extern void runs_assert_value(const TestRun *run, const char *json);
 extern void runs_assert_error(const TestRun *run, const char *code, const char *message);
 /* What an error has under a key; NULL: nothing. */
 extern const char *runs_error_text(const TestRun *run, const char *key);
+/* Reaps a process that has ended or is about to, -1: any; false: it goes on, or there is none (errno ECHILD). */
+extern bool runs_reap(pid_t pid, int *status);
 /* Descriptors this process has open. */
 extern int runs_descriptors(void);
 

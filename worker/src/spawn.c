@@ -156,9 +156,12 @@ child_main(Attempt *attempt)
 	for (char **name = attempt->names; *name; name++)
 	{
 		execve(*name, plan->argv, plan->envp);
-		/* as execvp(): look on, but do not forget a program that may not be run */
+		/* look on, but do not forget a program that may not be run; a directory that may not be seen is none */
 		if (errno == EACCES)
-			error = EACCES;
+		{
+			if (!attempt->names[1] || access(*name, F_OK) == 0)
+				error = EACCES;
+		}
 		else if (errno != ENOENT && errno != ENOTDIR)
 		{
 			error = errno;
