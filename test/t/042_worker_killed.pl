@@ -16,7 +16,7 @@ $node->safe_psql('postgres', q{CREATE EXTENSION stent; SELECT stent.register('jo
 my $victim = worker_start($node, 'victim', { slots => 500, lease => '3s', functions => { job => { command => [ 'sleep', '600' ] } } });
 $node->safe_psql('postgres', q{SELECT count(*) FROM stent.dispatch_many('job', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 600) n))});
 comes($node, q{SELECT leased FROM stent.workers WHERE name = 'victim'}, 'it holds 500 leases', expected => 500);
-is(scalar(worker_children($victim)), 500, 'and as many children');
+ok(in_time(sub { worker_children($victim) == 500 }), 'and as many children');
 my @children = split(' ', `ps --ppid $victim->{pid} -o pid=`);
 worker_signal($victim, 'KILL');
 worker_ends($victim, 'signal 9', 'it is killed');
