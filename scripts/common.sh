@@ -49,9 +49,6 @@ install_packages() {
     rm "$log"
 }
 
-# What building the worker takes beside the server's packages.
-WORKER_PACKAGES=(libevent-dev libjansson-dev libpq-dev pkg-config)
-
 # Sets PG_CONFIG to the server to build for: the caller's, or Debian's 15.
 # Debian's is installed if it is missing, a server of the caller's choice is not.
 find_server() { # <further packages>
