@@ -206,6 +206,22 @@ identity_check(char *why, size_t len)
 										  : IDENTITY_UNKNOWN;
 }
 
+/* Whether this database is a copy whose tasks belong to another server; changes nothing. */
+bool
+identity_is_foreign(char *why, size_t len)
+{
+	Identity ours;
+	Identity row;
+	Standing standing;
+	ColdSql cold;
+
+	learn_ours(&ours);
+	cold_begin(&cold);
+	standing = judge(&ours, read_adopted(&row), &row, why, len);
+	cold_end(&cold);
+	return standing == STANDING_FOREIGN;
+}
+
 static void
 push_key(JsonbParseState **parse, const char *key)
 {

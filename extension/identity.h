@@ -17,6 +17,7 @@ typedef enum IdentityVerdict
 } IdentityVerdict;
 
 extern IdentityVerdict identity_check(char *why, size_t len);
+extern bool identity_is_foreign(char *why, size_t len);
 extern Jsonb *identity_report(void);
 
 #endif

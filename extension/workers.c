@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "errors.h"
 #include "guc.h"
+#include "identity.h"
 #include "json.h"
 #include "protocol.h"
 #include "registry.h"
@@ -90,6 +91,20 @@ names_argument(FunctionCallInfo fcinfo, int arg, const char *what, const char *o
 		(void) check_name(DatumGetTextPP(elements[i]), one);
 	}
 	return PointerGetDatum(names);
+}
+
+/* Workers run nothing of a copy, as executors do not. */
+static void
+check_identity(void)
+{
+	char why[256];
+
+	if (identity_is_foreign(why, sizeof(why)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tasks of this database are run elsewhere"), errdetail("%s", why),
+				 errhint("It is a copy, or was restored. Make sure that the original does not run "
+						 "them any more, and call stent.adopt().")));
 }
 
 static void
@@ -174,6 +189,7 @@ stent_worker_start(PG_FUNCTION_ARGS)
 	require(fcinfo, START_PROTOCOL, "protocol",
 			"Give the protocol that the worker is written for.");
 	check_protocol(PG_GETARG_INT32(START_PROTOCOL));
+	check_identity();
 	values[START_PROTOCOL] = PG_GETARG_DATUM(START_PROTOCOL);
 	for (int i = START_FUNCTIONS; i <= START_TAGS; i++)
 	{

@@ -87,6 +87,11 @@ is($node->safe_psql('copy', qq{SELECT r.worker, w.leased, (SELECT count(*) FROM 
 	FROM stent.running r JOIN stent.workers w ON w.name = r.worker WHERE r.id = $id}), 'silent|1|2', 'with the lease, the worker and the output');
 is($node->safe_psql('copy', qq{SELECT stent.complete($id, $token, '1')}), 'completed', 'and the token holds there, too');
 
+# no worker starts in a copy, as no executor does, until it is adopted
+(undef, undef, $error) = $node->psql('copy', q{SELECT stent.worker_start('second')});
+like($error, qr/the tasks of this database are run elsewhere\nDETAIL:  .*\nHINT:  .*stent\.adopt\(\)/, 'no worker starts in a copy');
+is($node->safe_psql('copy', q{SELECT stent.adopt(), stent.worker_start('second') ->> 'protocol'}), 't|1', 'until it is adopted');
+
 # -- without preload: the same
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "''");
 $node->restart;
