@@ -235,19 +235,18 @@ static bool
 take(char (**names)[QUEUE_LENGTH], int *n, bool *all, bool *cancelled)
 {
 	DatabaseSlot *database;
-	int max;
+	bool some;
 
 	*n = 0;
 	*all = *cancelled = false;
 	LWLockAcquire(stent_shared->lock, LW_SHARED);
 	database = shmem_database(MyDatabaseId, false);
-	max = database == NULL                                                          ? -1
-		  : database->tells_all || database->tells_cancelled || database->tells > 0 ? WAKE_QUEUES
-																					: -1;
+	some = database != NULL &&
+		   (database->tells_all || database->tells_cancelled || database->tells > 0);
 	LWLockRelease(stent_shared->lock);
-	if (max < 0)
+	if (!some)
 		return false;
-	*names = palloc(max * sizeof(**names));
+	*names = palloc(WAKE_QUEUES * sizeof(**names));
 	LWLockAcquire(stent_shared->lock, LW_EXCLUSIVE);
 	database = shmem_database(MyDatabaseId, false);
 	for (int i = 0; i < WAKE_QUEUES && database != NULL; i++)

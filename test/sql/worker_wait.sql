@@ -1,0 +1,22 @@
+-- What worker_wait takes, and says where nobody tells workers of work.
+SELECT stent.worker_wait();
+SELECT stent.worker_wait('{a,b,a}');
+SELECT stent.worker_wait('{}');
+SELECT stent.worker_wait('{a,NULL}');
+SELECT stent.worker_wait('{""}');
+SELECT stent.worker_wait(ARRAY[repeat('x', 200)]);
+SELECT stent.worker_wait(ARRAY[repeat('x', 201)]);
+BEGIN READ ONLY;
+SELECT stent.worker_wait();
+COMMIT;
+CREATE ROLE regress_wake;
+SELECT stent.grant_usage('regress_wake');
+SET ROLE regress_wake;
+SELECT stent.worker_wait();
+RESET ROLE;
+SELECT stent.grant_usage('regress_wake', 'worker');
+SET ROLE regress_wake;
+SELECT stent.worker_wait();
+RESET ROLE;
+DROP OWNED BY regress_wake;
+DROP ROLE regress_wake;
