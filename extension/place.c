@@ -47,7 +47,9 @@ typedef struct Held
 	PlaceKind kind;
 	int64 what;
 	int number;
-	bool locked; /* else a row of it was deleted */
+	bool locked;            /* else a row of it was deleted */
+	bool leased;            /* it is for a task that is to be leased, and nobody else's */
+	SubTransactionId subid; /* with which such a claim is undone */
 	LOCKTAG tag;
 } Held;
 
@@ -103,12 +105,13 @@ unlock(const LOCKTAG *tag)
 	CurrentResourceOwner = owner;
 }
 
+/* The place under which this transaction runs tasks. */
 static Held *
 find(PlaceKind kind, int64 what)
 {
 	/* the last one is asked for most */
 	for (int i = n_held - 1; i >= 0; i--)
-		if (held[i].what == what && held[i].kind == kind && held[i].locked)
+		if (held[i].what == what && held[i].kind == kind && held[i].locked && !held[i].leased)
 			return &held[i];
 	return NULL;
 }
@@ -213,6 +216,37 @@ count_all_rows(Store *store, PlaceKind kind, int64 what, int n, Bitmapset **take
 	return count_rows(store, kind, what, n, taken);
 }
 
+/*
+ * Whether one more place may be held, with the lock of the number in hand. It may, unless
+ * rows stand above the limit, which was lowered: then all that is held counts. Locks are
+ * looked at before rows: who gives one up in between has committed his row.
+ */
+static bool
+has_room(Store *store, PlaceKind kind, int64 what, int n, int number)
+{
+	Bitmapset *busy = NULL;
+	Bitmapset *taken = NULL;
+	int above = count_rows(store, kind, what, n, &taken) - bms_num_members(taken);
+
+	if (above == 0)
+		return true;
+	if (above >= n)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		LOCKTAG tag;
+
+		set_tag(&tag, kind, what, i);
+		if (i == number || is_mine(kind, what, i) || !lock(&tag))
+			busy = bms_add_member(busy, i);
+		else
+			unlock(&tag);
+	}
+	taken = NULL;
+	above = count_rows(store, kind, what, n, &taken) - bms_num_members(taken);
+	return above + bms_num_members(bms_union(busy, taken)) <= n;
+}
+
 /* The number of a place nobody has, now locked; -1: there is none. */
 static int
 try_all(Store *store, PlaceKind kind, int64 what, int n, LOCKTAG *tag)
@@ -228,7 +262,7 @@ try_all(Store *store, PlaceKind kind, int64 what, int n, LOCKTAG *tag)
 			continue;
 		/* with the lock in hand: it may be held by a row, or rows may be enough already */
 		if (!may_have_rows(kind) || !has_row(store, kind, what, -1) ||
-			(count_rows(store, kind, what, n, NULL) < n && !has_row(store, kind, what, number)))
+			(!has_row(store, kind, what, number) && has_room(store, kind, what, n, number)))
 			return number;
 		unlock(tag);
 	}
@@ -261,7 +295,8 @@ place_take(Store *store, PlaceKind kind, int64 what, int n, Oid role, bool *fres
 		if (number < 0)
 			return false;
 	}
-	held[n_held++] = (Held){kind, what, number, true, tag};
+	held[n_held++] =
+		(Held){.kind = kind, .what = what, .number = number, .locked = true, .tag = tag};
 	*fresh = true;
 	return true;
 }
@@ -294,8 +329,20 @@ claim_one(Store *store, PlaceSearch *search)
 			unlock(&tag);
 			continue;
 		}
+		if (search->rows > bms_num_members(search->taken) &&
+			!has_room(store, search->kind, search->what, search->n, number))
+		{
+			unlock(&tag);
+			return -1;
+		}
 		make_room();
-		held[n_held++] = (Held){search->kind, search->what, number, true, tag};
+		held[n_held++] = (Held){.kind = search->kind,
+								.what = search->what,
+								.number = number,
+								.locked = true,
+								.leased = true,
+								.subid = GetCurrentSubTransactionId(),
+								.tag = tag};
 		search->mine++;
 		return number;
 	}
@@ -473,8 +520,26 @@ xact_ended(XactEvent event, void *arg)
 		n_held = 0; /* the prepared transaction's, until its end */
 }
 
+/* What was claimed in a savepoint that is undone is nobody's; what ran in it did run. */
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+	for (int i = n_held - 1; i >= 0; i--)
+	{
+		if (!held[i].leased || held[i].subid != mine)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			held[i].subid = parent;
+		else
+			unlock_held(&held[i]);
+	}
+}
+
 void
 place_init(void)
 {
 	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
 }
