@@ -81,6 +81,13 @@ extern TemplateStatus command_line_make(CommandLine *line, const CommandSpec *sp
 										const StentTask *task, char *problem, size_t size);
 extern void command_line_free(CommandLine *line);
 
+/* command_env.c: reads "env"; keeps what is inherited of the worker's, false for want of memory; */
+extern bool command_env_read(CommandSpec *spec, const json_t *json, char *problem, size_t size);
+extern bool command_env_inherit(CommandSpec *spec);
+/* and makes a task's envp. */
+extern TemplateStatus command_env_make(CommandLine *line, const CommandSpec *spec,
+									   const StentTask *task, char *problem, size_t size);
+
 /* What is known of a command that has ended by itself, or was stopped. */
 typedef struct CommandEnd
 {

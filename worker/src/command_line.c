@@ -1,19 +1,15 @@
 /*
  * command_line.c
- *	  What one task's command is started with: its arguments, its environment, its stdin.
+ *	  What one task's command is started with: its arguments, its stdin.
  *
  * The values of a task are put into arguments and variables as they are; nothing ever
  * reads them as a shell would.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
-
-/* The variables that tell a command of its task. */
-#define OWN_VARIABLES 5
 
 /* Fills in the arguments. */
 static TemplateStatus
@@ -31,64 +27,6 @@ make_argv(CommandLine *line, const CommandSpec *spec, const StentTask *task, cha
 		if (status != TEMPLATE_OK)
 			return status;
 	}
-	return TEMPLATE_OK;
-}
-
-/* "NAME=number"; NULL for want of memory. */
-static char *
-number_variable(const char *name, int64_t number)
-{
-	char *text;
-
-	return asprintf(&text, "%s=%" PRId64, name, number) < 0 ? NULL : text;
-}
-
-/* Fills in the environment: the configured part, then ours. */
-static TemplateStatus
-make_own_variables(char **envp, const CommandSpec *spec, const StentTask *task, char *problem,
-				   size_t size)
-{
-	for (size_t i = 0; i < spec->n_variables; i++)
-	{
-		TemplateStatus status = template_expand(spec->variables[i].value, spec->variables[i].name,
-												task, envp++, problem, size);
-
-		if (status != TEMPLATE_OK)
-			return status;
-	}
-	envp[0] = number_variable("STENT_TASK_ID", task->id);
-	envp[1] = number_variable("STENT_EXECUTION_ID", task->execution_id);
-	envp[2] = number_variable("STENT_ATTEMPT", task->attempt);
-	if (asprintf(&envp[3], "STENT_FUNCTION=%s", task->function) < 0)
-		envp[3] = NULL;
-	if (!envp[0] || !envp[1] || !envp[2] || !envp[3])
-		return TEMPLATE_NO_MEMORY;
-	if (spec->result_fd >= 0)
-	{
-		envp[4] = number_variable("STENT_RESULT_FD", spec->result_fd);
-		if (!envp[4])
-			return TEMPLATE_NO_MEMORY;
-	}
-	return TEMPLATE_OK;
-}
-
-/* Makes the environment; what the worker's gives is behind the rest, as it is not to be freed. */
-static TemplateStatus
-make_envp(CommandLine *line, const CommandSpec *spec, const StentTask *task, char *problem,
-		  size_t size)
-{
-	size_t n = spec->n_variables + OWN_VARIABLES - (spec->result_fd < 0);
-	TemplateStatus status;
-
-	line->n_own = n;
-	line->envp = calloc(n + spec->n_inherited + 1, sizeof(char *));
-	if (!line->envp)
-		return TEMPLATE_NO_MEMORY;
-	status = make_own_variables(line->envp, spec, task, problem, size);
-	if (status != TEMPLATE_OK)
-		return status;
-	for (size_t i = 0; i < spec->n_inherited; i++)
-		line->envp[n + i] = spec->inherited[i];
 	return TEMPLATE_OK;
 }
 
@@ -127,7 +65,7 @@ command_line_make(CommandLine *line, const CommandSpec *spec, const StentTask *t
 	*line = (CommandLine){0};
 	status = make_argv(line, spec, task, problem, size);
 	if (status == TEMPLATE_OK)
-		status = make_envp(line, spec, task, problem, size);
+		status = command_env_make(line, spec, task, problem, size);
 	if (status == TEMPLATE_OK)
 		status = make_input(line, spec, task);
 	return status;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "command.h"
 
@@ -17,10 +16,6 @@
 #define DEFAULT_RESULT_LIMIT (16 * 1024 * 1024)
 #define MAX_RESULT_LIMIT (1024 * 1024 * 1024)
 #define MAX_SECONDS (10.0 * 365 * 86400)
-
-/* What a command learns of its task; the configuration cannot set them. */
-static const char *const own_variables[] = {"STENT_TASK_ID", "STENT_EXECUTION_ID", "STENT_ATTEMPT",
-											"STENT_FUNCTION", "STENT_RESULT_FD"};
 
 /* The index of a word in a list of n, or -1. */
 static int
@@ -162,55 +157,6 @@ read_grace(CommandSpec *spec, const json_t *json, char *problem, size_t size)
 }
 
 static bool
-read_env(CommandSpec *spec, const json_t *json, char *problem, size_t size)
-{
-	const char *name;
-	json_t *value;
-
-	if (!json_is_object(json))
-	{
-		snprintf(problem, size, "\"env\" must be an object of texts");
-		return false;
-	}
-	spec->variables = calloc(json_object_size(json) + 1, sizeof(CommandVariable));
-	if (!spec->variables)
-	{
-		snprintf(problem, size, "out of memory");
-		return false;
-	}
-	json_object_foreach((json_t *) json, name, value)
-	{
-		CommandVariable *variable = &spec->variables[spec->n_variables];
-		char reason[256];
-
-		if (!*name || strchr(name, '=') || !json_is_string(value))
-		{
-			snprintf(problem, size, "\"env\": \"%s\" must be a name with a text", name);
-			return false;
-		}
-		if (find_word(name, own_variables, sizeof(own_variables) / sizeof(own_variables[0])) >= 0)
-		{
-			snprintf(problem, size, "\"env\": %s is set by the worker", name);
-			return false;
-		}
-		spec->n_variables++;
-		if (asprintf(&variable->name, "%s=", name) < 0)
-		{
-			variable->name = NULL;
-			snprintf(problem, size, "out of memory");
-			return false;
-		}
-		variable->value = template_new(json_string_value(value), reason, sizeof(reason));
-		if (!variable->value)
-		{
-			snprintf(problem, size, "\"env\": %s: %s", name, reason);
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool
 read_cwd(CommandSpec *spec, const json_t *json, char *problem, size_t size)
 {
 	const char *text = json_string_value(json);
@@ -309,7 +255,7 @@ static const struct
 	{"result", read_result},
 	{"timeout", read_timeout},
 	{"grace", read_grace},
-	{"env", read_env},
+	{"env", command_env_read},
 	{"clear_env", read_clear_env},
 	{"cwd", read_cwd},
 	{"umask", read_umask},
@@ -329,48 +275,6 @@ read_setting(CommandSpec *spec, const char *key, const json_t *value, char *prob
 	}
 	snprintf(problem, size, "unknown key \"%s\"", key);
 	return false;
-}
-
-/* Whether a command gets a variable of the worker's environment. */
-static bool
-is_inherited(const CommandSpec *spec, const char *entry)
-{
-	for (size_t i = 0; i < spec->n_variables; i++)
-	{
-		if (strncmp(entry, spec->variables[i].name, strlen(spec->variables[i].name)) == 0)
-			return false;
-	}
-	for (size_t i = 0; i < sizeof(own_variables) / sizeof(own_variables[0]); i++)
-	{
-		size_t length = strlen(own_variables[i]);
-
-		if (strncmp(entry, own_variables[i], length) == 0 && entry[length] == '=')
-			return false;
-	}
-	return true;
-}
-
-/* Copies what a command gets of the worker's environment; false for want of memory. */
-static bool
-take_environment(CommandSpec *spec)
-{
-	size_t n = 0;
-
-	while (environ && environ[n])
-		n++;
-	spec->inherited = calloc(n + 1, sizeof(char *));
-	if (!spec->inherited)
-		return false;
-	for (size_t i = 0; i < n; i++)
-	{
-		if (!is_inherited(spec, environ[i]))
-			continue;
-		spec->inherited[spec->n_inherited] = strdup(environ[i]);
-		if (!spec->inherited[spec->n_inherited])
-			return false;
-		spec->n_inherited++;
-	}
-	return true;
 }
 
 HandlerSpec *
@@ -397,7 +301,7 @@ command_spec_new(const char *function, json_t *json, char *problem, size_t size)
 		good = good && read_setting(spec, key, value, problem, size);
 	}
 	if (good && !json_is_true(json_object_get(json, "clear_env")))
-		good = take_environment(spec);
+		good = command_env_inherit(spec);
 	if (good)
 		return &spec->base;
 	command_spec_free(&spec->base);
