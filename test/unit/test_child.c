@@ -222,6 +222,27 @@ refused_result_waits_for_who_takes_it(void **state)
 	runs_free(&run);
 }
 
+static void
+killed_run_does_not_wait_for_who_takes_its_output(void **state)
+{
+	TestRun run = {.refuse_after = 1};
+
+	(void) state;
+	/* before it is killed, and only then */
+	for (int i = 0; i < 2; i++)
+	{
+		run.refuse_after = i == 0 ? 1 : SIZE_MAX;
+		runs_start(&run, "{`command`: [`yes`], `result`: `none`}", "{}", -1, -1);
+		runs_wait_for(has_output, &run);
+		run_another(SEQUENCE); /* meanwhile the pipe fills */
+		run.refuse_after = 1;
+		run_kill(run.run);
+		runs_wait(&run);
+		assert_int_equal(run.outputs_while_refused, 0);
+		runs_free(&run);
+	}
+}
+
 /* A program in a session of its own, which the group's end does not reach, tells its number and keeps stderr open. */
 #define ESCAPE "setsid sh -c 'sleep 1000 >/dev/null & echo $!'"
 
@@ -587,6 +608,7 @@ main(int argc, char **argv)
 		WITH_RUNS(huge_input_and_output_do_not_block_each_other),
 		WITH_RUNS(output_waits_for_who_takes_it),
 		WITH_RUNS(refused_result_waits_for_who_takes_it),
+		WITH_RUNS(killed_run_does_not_wait_for_who_takes_its_output),
 		WITH_RUNS(pipe_kept_open_by_another_is_not_waited_for),
 		WITH_RUNS(who_ignores_term_is_killed_with_his_children),
 		WITH_RUNS(kill_does_not_wait_for_the_grace_period),

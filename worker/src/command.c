@@ -222,6 +222,15 @@ command_stop(Run *base, RunStop why)
 {
 	CommandRun *run = (CommandRun *) base;
 
+	if (why == RUN_STOP_CANCELLED)
+	{
+		run->unwanted = true;
+		if (run->paused)
+		{
+			run->dropping = true;
+			command_run_read(run, true);
+		}
+	}
 	if (!run->child)
 	{
 		/* its end is made; but nobody needs the output that is left */

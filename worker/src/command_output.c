@@ -36,11 +36,16 @@ command_run_read(CommandRun *run, bool wanted)
 	}
 }
 
-/* Passes output on. */
+/* Passes output on; what nobody will ever take is dropped. */
 static void
 run_pass(CommandRun *run, ChildStream stream, const char *data, size_t size)
 {
-	if (size > 0 && !run->events.output(&run->base, stream_names[stream], data, size, run->arg))
+	if (size == 0 || run->dropping ||
+		run->events.output(&run->base, stream_names[stream], data, size, run->arg))
+		return;
+	if (run->unwanted)
+		run->dropping = true;
+	else
 		command_run_read(run, false);
 }
 

@@ -32,13 +32,14 @@ typedef struct CommandRun
 	const CommandSpec *spec;
 	RunEvents events;
 	void *arg;
-	Child *child; /* NULL: it is over, or never was */
-	struct event
-		*timer; /* until the attempt's time is over; without child, to come back from the loop */
-	double timeout;            /* seconds; < 0: none */
+	Child *child;        /* NULL: it is over, or never was */
+	struct event *timer; /* until its time is over; without child, to come back from the loop */
+	double timeout;      /* seconds; < 0: none */
 	bool timeout_is_execution; /* it is the rest of the execution's time */
 	Stopped stopped;
 	bool paused;    /* the receiver wants no output now */
+	bool unwanted;  /* nobody waits for its end, so it does not wait for its receiver */
+	bool dropping;  /* the receiver had enough then */
 	Carry carry[2]; /* of stdout and stderr */
 	char *result;
 	size_t result_size;
