@@ -5,7 +5,8 @@
  * Notes are kept by (bucket, subtransaction), so that what a subtransaction
  * undoes is not told; its takes are told at once, for its entries are claimable
  * again. The callbacks of commit and abort run when the rows already are (or are
- * no longer) visible to others, and cannot fail: they allocate nothing.
+ * no longer) visible to others, and cannot fail: they allocate nothing. Workers outside
+ * of the server are told as well, by way of wake.c.
  *
  * A prepared transaction ends where no callback knows its notes: the scheduler
  * then reads the tables again (evict.c sees the command; the backstop covers

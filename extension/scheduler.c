@@ -6,7 +6,7 @@
  * an executor that ended) or until something comes due. In an idle database it
  * does nothing but a look every five minutes, which covers what no callback
  * tells. Reading the tables into the board is in board_load.c, vacuum and folding in
- * upkeep.c.
+ * upkeep.c, telling workers that wait for work in wake.c.
  */
 #include "postgres.h"
 
