@@ -255,9 +255,11 @@ claim_answered(StentConn *conn, const StentReply *reply, void *arg)
 	group_answered(claims, claim, reply->status == STENT_OK ? reply->n_tasks : (size_t) claim->max);
 	if (reply->status == STENT_OK)
 	{
-		claims->failures = 0;
 		for (size_t i = 0; i < reply->n_tasks; i++)
 			held_begin(pool, &reply->tasks[i], claim->sent_at);
+		/* not if one of them could not be started */
+		if (!claims->paused)
+			claims->failures = 0;
 		claims_look(claims);
 	}
 	else if (reply->status != STENT_LOST)

@@ -251,6 +251,11 @@ function_read(const char *name, json_t *json, char *problem, size_t size)
 		function->references = 1;
 		function->slots = (int) json_integer_value(slots);
 		json_object_del(rest, "slots");
+		/* whether it is one, and what it means, is the handler's to say */
+		if (json_string_value(json_object_get(rest, "timeout")) == NULL ||
+			!stent_duration_parse(json_string_value(json_object_get(rest, "timeout")),
+								  &function->timeout))
+			function->timeout = 0;
 		function->handler = handler_spec_new(name, rest, reason, sizeof(reason));
 		if (function->handler != NULL)
 		{
@@ -375,12 +380,7 @@ config_override(const ConfigOverride *override, Config *config)
 	}
 	else if (config->name == NULL)
 		config->name = name_default();
-	if (override->connection != NULL)
-	{
-		free(config->connection);
-		config->connection = strdup(override->connection);
-	}
-	return config->name != NULL && config->connection != NULL;
+	return config->name != NULL;
 }
 
 Config *

@@ -22,7 +22,6 @@ typedef struct ConfigOverride
 	const char *file;
 	const char *name; /* NULL or 0, here and below: as in the file */
 	int slots;
-	const char *connection;
 } ConfigOverride;
 
 /* A list of names as the library takes them; names NULL: all. */
@@ -37,7 +36,8 @@ typedef struct Function
 {
 	int references;
 	char *name;
-	int slots; /* most tasks of it at a time in this worker; 0: as many as the worker has */
+	int slots;      /* most tasks of it at a time in this worker; 0: as many as the worker has */
+	double timeout; /* of an attempt, which its handler keeps; 0: none */
 	HandlerSpec *handler;
 } Function;
 

@@ -512,9 +512,10 @@ daemon_begin(Daemon *daemon, char *problem, size_t size)
 	daemon->alive = evtimer_new(daemon->base, alive_due, daemon);
 	daemon->deadline = evtimer_new(daemon->base, deadline_due, daemon);
 	daemon->look = evtimer_new(daemon->base, look_due, daemon);
-	daemon->work = link_new(daemon->base, "work", config->connection, 0, &work_events, daemon);
-	daemon->keeping = link_new(daemon->base, "keeping", config->connection, KEEPING_PATIENCE_S,
-							   &keeping_events, daemon);
+	daemon->work =
+		link_new(daemon->base, "work", daemon->options->conninfo, 0, &work_events, daemon);
+	daemon->keeping = link_new(daemon->base, "keeping", daemon->options->conninfo,
+							   KEEPING_PATIENCE_S, &keeping_events, daemon);
 	if (daemon->signals == NULL || daemon->alive == NULL || daemon->deadline == NULL ||
 		daemon->look == NULL || daemon->work == NULL || daemon->keeping == NULL)
 		return false;
@@ -565,6 +566,9 @@ daemon_run(const DaemonOptions *options, Config *config)
 		link_begin(daemon.keeping);
 		event_base_dispatch(daemon.base);
 	}
+	/* runs are still there: the kernel puts away what they use */
+	if (daemon.exit_code == EXIT_LEFT_AT_ONCE)
+		_exit(EXIT_LEFT_AT_ONCE);
 	daemon_end(&daemon);
 	return daemon.exit_code;
 }

@@ -11,6 +11,7 @@
 typedef struct DaemonOptions
 {
 	ConfigOverride override;
+	const char *conninfo;
 	double connect_timeout; /* seconds, for the first connection; 0: without end */
 } DaemonOptions;
 

@@ -197,8 +197,7 @@ leases_expire(Leases *leases, double now, bool *due)
 		/* an end is told in any case: the server may still take it */
 		if (held->state == HELD_RUNNING && now >= held->valid_until)
 		{
-			if (!held->disowned)
-				held_disown(held, "its lease is over");
+			held_disown(held, "its lease is over");
 			continue;
 		}
 		at = held->valid_until > now ? held->valid_until : now + BUSY_S;

@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "loop.h"
+#include "text.h"
 
 /* Bytes in memory above which a handler stops reading; it goes on at half of it. */
 #define RUN_BYTES ((size_t) 256 * 1024)
@@ -130,6 +131,9 @@ output_add(Held *held, const char *stream, const void *data, size_t size)
 
 	if (held->output_dropped > 0)
 		keep = 0;
+	/* a row that is cut stays text, if it was */
+	if (keep < size)
+		keep = text_whole(data, keep);
 	if (keep > 0 && !chunk_add(held, stream, data, keep))
 		keep = 0;
 	held->output_total += (int64_t) keep;

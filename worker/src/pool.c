@@ -88,6 +88,16 @@ pool_close(Pool *pool)
 	claims_allow(pool->claims, false);
 }
 
+/* Its run should be over in so many seconds; < 0: any time. */
+static void
+held_over_in(Held *held, double seconds)
+{
+	double at = loop_now() + seconds;
+
+	if (seconds >= 0 && (held->over_at == 0 || at < held->over_at))
+		held->over_at = at;
+}
+
 void
 pool_give_back(Pool *pool)
 {
@@ -99,8 +109,7 @@ pool_give_back(Pool *pool)
 		if (held->state != HELD_RUNNING || held->disowned)
 			continue;
 		held->give_back = true;
-		if (held->over_at == 0 || held->over_at > loop_now())
-			held->over_at = loop_now();
+		held_over_in(held, 0);
 		run_stop(held->run, RUN_STOP_CANCELLED);
 	}
 }
@@ -195,11 +204,9 @@ held_begin(Pool *pool, const StentTask *task, double claimed_at)
 	}
 	held->function = function_ref(function);
 	claims_count(pool->claims, function, 1);
-	if (task->timeout >= 0)
-		held->over_at = loop_now() + task->timeout;
-	if (task->time_left >= 0 &&
-		(held->over_at == 0 || loop_now() + task->time_left < held->over_at))
-		held->over_at = loop_now() + task->time_left;
+	held_over_in(held, task->timeout);
+	held_over_in(held, task->time_left);
+	held_over_in(held, function->timeout > 0 ? function->timeout : -1);
 	held->run =
 		run_start(pool->base, function->handler, task, &run_events, held, problem, sizeof(problem));
 	if (held->run == NULL)
@@ -230,20 +237,18 @@ held_end(Held *held, EndKind end, json_t *value, json_t *effects)
 void
 held_disown(Held *held, const char *reason)
 {
-	if (held->state != HELD_RUNNING)
+	if (held->state != HELD_RUNNING || held->disowned)
 		return;
-	if (held->disowned)
-	{
-		/* it was told before and still runs: its end is of no use to anybody */
-		run_kill(held->run);
-		return;
-	}
 	log_warn("task is not ours any more: its run is stopped", LOG_INT("task", held->id),
 			 LOG_STR("function", held->function->name), LOG_INT("attempt", held->attempt),
 			 LOG_STR("reason", reason));
 	held->disowned = true;
 	output_drop(held);
-	run_stop(held->run, RUN_STOP_CANCELLED);
+	/* one that hangs was told to stop before */
+	if (held->unkept)
+		run_kill(held->run);
+	else
+		run_stop(held->run, RUN_STOP_CANCELLED);
 }
 
 void

@@ -113,9 +113,10 @@ worker_main(int argc, char **argv)
 	DaemonOptions daemon = {.override.file = "/etc/stent/worker.json", .connect_timeout = 30};
 	Options options;
 	ExitCode exit_code = EXIT_ERROR;
-	char *conninfo = NULL;
+	char problem[CONFIG_PROBLEM_LENGTH];
+	Config *config;
+	char *conninfo;
 	bool check = false;
-	bool good = true;
 
 	options_begin(&options, &worker_page, argc, argv);
 	if (!read_options(&options, &daemon, &check, &exit_code))
@@ -123,32 +124,25 @@ worker_main(int argc, char **argv)
 		options_end(&options);
 		return exit_code;
 	}
-	if (options.host != NULL || options.port != NULL || options.user != NULL ||
-		options.dbname != NULL)
+	config = config_load(&daemon.override, problem, sizeof(problem));
+	if (config == NULL)
 	{
-		conninfo = options_conninfo(&options);
-		daemon.override.connection = conninfo;
-		good = conninfo != NULL;
-		exit_code = EXIT_USAGE;
+		log_error("configuration refused", LOG_STR("error", problem));
+		options_end(&options);
+		return EXIT_CONFIGURATION;
 	}
-	if (good)
+	/* options replace parts of what the file says */
+	if (options.dbname == NULL && config->connection[0] != '\0')
+		options.dbname = config->connection;
+	daemon.conninfo = conninfo = options_conninfo(&options);
+	if (conninfo != NULL && !check)
+		exit_code = daemon_run(&daemon, config);
+	else
 	{
-		char problem[CONFIG_PROBLEM_LENGTH];
-		Config *config = config_load(&daemon.override, problem, sizeof(problem));
-
-		if (config == NULL)
-		{
-			log_error("configuration refused", LOG_STR("error", problem));
-			exit_code = EXIT_CONFIGURATION;
-		}
-		else if (check)
-		{
-			printf("%s: good, %zu functions\n", daemon.override.file, config->n_functions);
-			config_free(config);
-			exit_code = EXIT_DONE;
-		}
-		else
-			exit_code = daemon_run(&daemon, config);
+		exit_code = conninfo != NULL ? EXIT_DONE : EXIT_USAGE;
+		if (conninfo != NULL)
+			printf("%s: good, functions: %zu\n", daemon.override.file, config->n_functions);
+		config_free(config);
 	}
 	free(conninfo);
 	options_end(&options);
