@@ -130,15 +130,28 @@ worker_ends($worker, 0, 'SIGTERM ends it, with 0');
 is($node->safe_psql('postgres', q{SELECT state FROM stent.workers WHERE name = 'first'}), 'stopped', 'and the server knows it');
 
 # ---- an end that the server refuses is the task's failure, and nobody else's
-$functions{bad} = { command => [ 'sh', '-c', 'printf %s \'"\u0000"\'' ] };
+# one has a result that is too large; both end when the file is there; while the server does not answer, ends gather
+my $until = "while [ ! -e $directory/gate2 ]; do sleep 0.05; done;";
+$functions{bad} = { command => [ 'sh', '-c', "$until printf '\"%05000d\"' 1" ] };
+$functions{gate} = { command => [ 'sh', '-c', "$until echo 1" ] };
 $worker = worker_start($node, 'second', { %config, slots => 50 }, options => [ '--log-format', 'json' ], ready => 0);
 ok(in_time(sub { slurp_file($worker->{log}) =~ /"msg": "ready"/ }), 'a worker that logs JSON is ready');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET stent.max_payload_size = '4kB'});
+$node->reload;
+my $work = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query ~ 'stent\.(claim|worker_wait)' AND pid <> pg_backend_pid()});
+like($work, qr/^\d+$/, 'its connection for ends');
 my $mixed = $node->safe_psql('postgres', q{
-	SELECT string_agg(stent.dispatch(CASE WHEN n % 10 = 0 THEN 'bad' ELSE 'idle' END)::text, ',') FROM generate_series(1, 40) n});
-comes($node, "SELECT count(*) FROM stent.tasks WHERE id IN ($mixed) AND finished_at IS NOT NULL", 'all end', expected => 40);
+	SELECT string_agg(stent.dispatch(CASE WHEN n % 5 = 0 THEN 'bad' ELSE 'gate' END)::text, ',') FROM generate_series(1, 20) n});
+comes($node, "SELECT count(*) FROM stent.tasks WHERE id IN ($mixed) AND state = 'running'", 'all run', expected => 20);
+ok(in_time(sub { worker_children($worker) == 20 }), 'as processes, too');
+kill('STOP', $work);
+append_to_file("$directory/gate2", '');
+ok(in_time(sub { worker_children($worker) == 0 }), 'all are over');
+kill('CONT', $work);
+comes($node, "SELECT count(*) FROM stent.tasks WHERE id IN ($mixed) AND finished_at IS NOT NULL", 'all end', expected => 20);
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT function || ' ' || state || ' ' || attempt, ', ') FROM stent.tasks WHERE id IN ($mixed)"),
-	'bad failed 1, idle completed 1', 'those of values the server cannot store fail, others do not');
-like(slurp_file($worker->{log}), qr/"ends refused: each is told by itself"/, 'after a batch was refused');
+	'bad failed 1, gate completed 1', 'those of values the server cannot store fail, others do not');
+like(slurp_file($worker->{log}), qr/"ends refused: each is told by itself"/, 'a batch was refused');
 is(scalar(grep { !eval { decode_json($_); 1 } } split(/\n/, slurp_file($worker->{log}))), 0, 'every line of the log is JSON');
 worker_signal($worker, 'INT');
 worker_ends($worker, 0, 'SIGINT ends it, too');

@@ -57,8 +57,29 @@ for my $how ('immediate', 'fast')
 	unlink(glob("$directory/*"));
 }
 
+# ---- an end is on its way when its connection is lost
+my $work = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query ~ 'stent\.(claim|worker_wait|complete_many)' AND pid <> pg_backend_pid()});
+like($work, qr/^\d+$/, 'the connection for claims and ends');
+my $told = $node->safe_psql('postgres', q{SELECT stent.dispatch('through', '{}')});
+ok(in_time(sub { -e "$directory/through.pids" }), 'a command runs');
+kill('STOP', $work);
+append_to_file("$directory/through", '');
+ok(in_time(sub { worker_children($worker) == 0 }), 'it ends');
+my $offset = -s $worker->{log};
+worker_signal($worker, 'USR1');
+worker_says($worker, qr/msg="state".* ends_sent=1 /, 'its end is on its way', $offset);
+is($node->safe_psql('postgres', "SELECT pg_terminate_backend($work)"), 't', 'its connection is to end');
+# what a stopped backend was sent is read before it ends, or not: both must do
+kill('CONT', $work);
+comes($node, "SELECT state || ' ' || attempt || ' ' || result FROM stent.tasks WHERE id = $told", 'the end is told', expected => 'completed 1 7');
+is(runs_once('through'), 1, 'of its only run');
+worker_says($worker, qr/msg="connected" link=work/, 'the connection is back', $offset);
+worker_signal($worker, 'TERM');
+worker_ends($worker, 0, 'the worker ends, with nothing left to tell');
+
 # ---- connections are cut all the time, while there is a lot to do
 my $last = 0;
+$worker = worker_start($node, 'busy', { %config, lease => '5s' });
 $node->safe_psql('postgres', q{SELECT count(*) FROM stent.dispatch_many('echo', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 1500) n))});
 for (1 .. 15)
 {
@@ -83,6 +104,7 @@ ok(in_time(sub { worker_children($worker) == 0 }), 'its child is gone');
 $node->start;
 comes($node, "SELECT state FROM stent.tasks WHERE id = $over", 'the task is taken again', expected => 'running');
 worker_signal($worker, 'TERM');
+worker_says($worker, qr/msg="draining"/, 'told to stop, the worker drains');
 worker_signal($worker, 'TERM');
 worker_ends($worker, 5, 'told twice, the worker leaves at once');
 
