@@ -19,7 +19,7 @@ CREATE FUNCTION leases_limits_end(verb text, VARIADIC what text[]) RETURNS text 
 DECLARE
     words text;
 BEGIN
-    EXECUTE format('SELECT stent.%s_many(array_agg(t.id ORDER BY t.id), array_agg(l.token ORDER BY t.id)%s) FROM stent.lease l, unnest(l.task_ids) i JOIN stent.task t ON t.id = i WHERE t.args ->> ''what'' = ANY ($1)',
+    EXECUTE format('SELECT stent.%s_many(array_agg(t.id ORDER BY t.id, l.claimed_at), array_agg(l.token ORDER BY t.id, l.claimed_at)%s) FROM stent.lease l, unnest(l.task_ids) i JOIN stent.task t ON t.id = i WHERE t.args ->> ''what'' = ANY ($1)',
                    verb, CASE verb WHEN 'fail' THEN $f$, array_agg('{"message": "m"}'::jsonb)$f$ ELSE '' END) INTO words USING what;
     RETURN words;
 END $$;
