@@ -5,7 +5,7 @@
 EXECUTORS=4
 
 # Databases that are served, so that the scheduler knows their tasks.
-SERVED="latency, executors, idle, snapshot_held, snapshot_free, preload, controls, hot, full, versions"
+SERVED="latency, executors, idle, snapshot_held, snapshot_free, preload, controls, hot, full, versions, leases, worker"
 
 served_configuration() {
     cat <<CONF
