@@ -13,7 +13,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(worker_program worker_start worker_configure worker_says worker_signal worker_ends worker_children in_time);
 
-my $PATIENCE_S = 60 * $PostgreSQL::Test::Utils::timeout_default / 180;
+my $PATIENCE_S = 40 * $PostgreSQL::Test::Utils::timeout_default / 180;
 my $program;
 my $workers = 0;
 
