@@ -178,6 +178,34 @@ daemon_refused(Daemon *daemon, const StentReply *reply, const char *what)
 }
 
 static void
+listen_answered(StentConn *conn, const StentReply *reply, void *arg)
+{
+	Daemon *daemon = arg;
+
+	(void) conn;
+	if (reply->status == STENT_LOST)
+		return;
+	daemon->listening = reply->status == STENT_OK;
+	if (!daemon->listening)
+		daemon_refused(daemon, reply, "cannot listen for work");
+	daemon_look_ready(daemon);
+}
+
+/* Asks for notifications on the connection for claims. */
+static void
+daemon_listen(Daemon *daemon)
+{
+	StentConn *conn = link_conn(daemon->work);
+	StentError error = {0};
+
+	if (conn == NULL)
+		return;
+	if (stent_send_listen(conn, listen_answered, daemon, &error) != STENT_OK)
+		log_error("cannot listen for work", LOG_PROBLEM(&error));
+	link_kick(daemon->work);
+}
+
+static void
 start_answered(StentConn *conn, const StentReply *reply, void *arg)
 {
 	Daemon *daemon = arg;
@@ -192,6 +220,9 @@ start_answered(StentConn *conn, const StentReply *reply, void *arg)
 		daemon_look_ready(daemon);
 		return;
 	}
+	/* a standby that was promoted meanwhile refused it */
+	if (!daemon->listening)
+		daemon_listen(daemon);
 	daemon_look_ready(daemon);
 	daemon_alive(daemon);
 	leases_renew_all(daemon->pool->leases);
@@ -237,27 +268,12 @@ daemon_accept(Daemon *daemon)
 /* ------------------------------------------------------------------ connections */
 
 static void
-listen_answered(StentConn *conn, const StentReply *reply, void *arg)
-{
-	Daemon *daemon = arg;
-
-	(void) conn;
-	if (reply->status == STENT_LOST)
-		return;
-	daemon->listening = reply->status == STENT_OK;
-	if (!daemon->listening)
-		daemon_refused(daemon, reply, "cannot listen for work");
-	daemon_look_ready(daemon);
-}
-
-static void
 work_opened(Link *link, void *arg)
 {
 	Daemon *daemon = arg;
-	StentError error = {0};
 
-	if (stent_send_listen(link_conn(link), listen_answered, daemon, &error) != STENT_OK)
-		log_error("cannot listen for work", LOG_PROBLEM(&error));
+	(void) link;
+	daemon_listen(daemon);
 	outputs_resume(daemon->pool->outputs);
 	ends_resume(daemon->pool->ends);
 }

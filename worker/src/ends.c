@@ -241,6 +241,8 @@ batch_answered(StentConn *conn, const StentReply *reply, void *arg)
 	}
 	free(batch);
 	loop_soon(ends->soon);
+	/* too many ends without answer may have kept us from claiming */
+	claims_look(ends->pool->claims);
 }
 
 /* About how many bytes a value has as text; stops counting where it is a lot. */
@@ -354,7 +356,7 @@ ends_send(Ends *ends)
 				(ends->n_sent[kind] < MAX_ON_THEIR_WAY && is_large(ends, (EndKind) kind))))
 		{
 			if (!batch_send(ends, (EndKind) kind, conn))
-				return;
+				break;
 		}
 	}
 	link_kick(ends->pool->work);

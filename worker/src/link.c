@@ -50,7 +50,8 @@ static void link_attempt(Link *link);
 StentConn *
 link_conn(Link *link)
 {
-	return link->open ? link->conn : NULL;
+	/* while its requests are called back, it may be closed already */
+	return link->open && stent_conn_state(link->conn) == STENT_CONN_OPEN ? link->conn : NULL;
 }
 
 double
