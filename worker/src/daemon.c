@@ -20,9 +20,7 @@
 #include "log.h"
 #include "loop.h"
 #include "pool.h"
-
-/* A sign of life counts this long in the view of workers; one is given at a third of it. */
-#define ALIVE_FOR_S 60.0
+#include "presence.h"
 
 /* The connection of leases is taken for dead after this time without an answer. */
 #define KEEPING_PATIENCE_S 15.0
@@ -33,18 +31,7 @@
 /* How long the server may take to hear that we stop. */
 #define FAREWELL_S 2.0
 
-/* Another try to be accepted by the server, which does not speak our protocol at present. */
-#define ACCEPT_AGAIN_S 10.0
-
-typedef enum DaemonState
-{
-	DAEMON_STARTING, /* not accepted by the server so far */
-	DAEMON_READY,
-	DAEMON_DRAINING, /* finishes what runs, claims nothing */
-	DAEMON_STOPPED
-} DaemonState;
-
-static const char *const state_names[] = {"starting", "ready", "draining", "stopped"};
+const char *const daemon_state_names[] = {"starting", "ready", "draining", "stopped"};
 
 /* Which state may follow which: a row is from, a column is to. */
 static const bool daemon_moves[4][4] = {
@@ -55,42 +42,20 @@ static const bool daemon_moves[4][4] = {
 	[DAEMON_STOPPED] = {false, false, false, false},
 };
 
-typedef struct Daemon
-{
-	const DaemonOptions *options;
-	struct event_base *base;
-	Config *config;
-	Pool *pool;
-	Link *work;
-	Link *keeping;
-	LoopSignals *signals;
-	DaemonState state;
-	ExitCode exit_code;
-	bool accepted;          /* the server knows us, on this connection */
-	bool listening;         /* notifications reach us, on this connection */
-	bool leaving;           /* the server is being told that we stop */
-	struct event *alive;    /* the next sign of life, or try to be accepted */
-	struct event *deadline; /* of the state */
-	struct event *look;     /* is there nothing left to do? */
-	bool gave_back;
-} Daemon;
-
-static void daemon_accept(Daemon *daemon);
-
 /* The one place that changes the state. */
 static void
 daemon_move(Daemon *daemon, DaemonState state)
 {
 	assert(daemon_moves[daemon->state][state]);
-	log_info(state_names[state], LOG_STR("worker", daemon->config->name),
-			 LOG_STR("from", state_names[daemon->state]));
+	log_info(daemon_state_names[state], LOG_STR("worker", daemon->config->name),
+			 LOG_STR("from", daemon_state_names[daemon->state]));
 	daemon->state = state;
 	event_del(daemon->deadline);
 	if (state == DAEMON_STOPPED)
 		event_base_loopbreak(daemon->base);
 }
 
-static void
+void
 daemon_stop(Daemon *daemon, ExitCode exit_code)
 {
 	if (daemon->state == DAEMON_STOPPED)
@@ -100,7 +65,7 @@ daemon_stop(Daemon *daemon, ExitCode exit_code)
 }
 
 /* Claims, if everything is there for it. */
-static void
+void
 daemon_look_ready(Daemon *daemon)
 {
 	bool able = daemon->accepted && daemon->listening;
@@ -113,158 +78,6 @@ daemon_look_ready(Daemon *daemon)
 	claims_allow(daemon->pool->claims, able && daemon->state == DAEMON_READY);
 }
 
-/* ------------------------------------------------------------------ known to the server */
-
-static void
-alive_answered(StentConn *conn, const StentReply *reply, void *arg)
-{
-	Daemon *daemon = arg;
-
-	(void) conn;
-	if (reply->status == STENT_OK && reply->number == 0)
-	{
-		log_warn("the server does not know this worker: it starts again", LOG_NOTHING);
-		daemon_accept(daemon);
-	}
-	else if (reply->status != STENT_OK && reply->status != STENT_LOST)
-		log_error("sign of life refused", LOG_PROBLEM(reply->error));
-}
-
-static void
-daemon_alive(Daemon *daemon)
-{
-	StentConn *conn = link_conn(daemon->keeping);
-	StentError error = {0};
-
-	if (conn == NULL || !daemon->accepted || daemon->leaving)
-		return;
-	if (stent_send_worker_heartbeat(conn, daemon->config->name, state_names[daemon->state],
-									daemon->pool->running, alive_answered, daemon,
-									&error) != STENT_OK)
-		log_error("no sign of life sent", LOG_PROBLEM(&error));
-	link_kick(daemon->keeping);
-	loop_timer(daemon->alive, ALIVE_FOR_S / 3);
-}
-
-static void
-alive_due(evutil_socket_t fd, short what, void *arg)
-{
-	Daemon *daemon = arg;
-
-	(void) fd;
-	(void) what;
-	if (daemon->accepted)
-		daemon_alive(daemon);
-	else
-		daemon_accept(daemon);
-}
-
-/* The server does not take us. Before we were ready, that ends us; later it may pass. */
-static void
-daemon_refused(Daemon *daemon, const StentReply *reply, const char *what)
-{
-	bool passing = reply->status == STENT_NO_MEMORY;
-
-	log_error(what, LOG_PROBLEM(reply->error));
-	/* a standby, or a server that is short of something */
-	if (reply->status == STENT_REFUSED)
-		passing = strncmp(reply->error->code, "25", 2) == 0 ||
-				  strncmp(reply->error->code, "53", 2) == 0 ||
-				  strncmp(reply->error->code, "57", 2) == 0;
-	if (daemon->state == DAEMON_STARTING && !passing)
-		daemon_stop(daemon, reply->status == STENT_MISMATCH ? EXIT_PROTOCOL : EXIT_ERROR);
-	else
-		loop_timer(daemon->alive, daemon->state == DAEMON_STARTING ? 1 : ACCEPT_AGAIN_S);
-}
-
-static void
-listen_answered(StentConn *conn, const StentReply *reply, void *arg)
-{
-	Daemon *daemon = arg;
-
-	(void) conn;
-	if (reply->status == STENT_LOST)
-		return;
-	daemon->listening = reply->status == STENT_OK;
-	if (!daemon->listening)
-		daemon_refused(daemon, reply, "cannot listen for work");
-	daemon_look_ready(daemon);
-}
-
-/* Asks for notifications on the connection for claims. */
-static void
-daemon_listen(Daemon *daemon)
-{
-	StentConn *conn = link_conn(daemon->work);
-	StentError error = {0};
-
-	if (conn == NULL)
-		return;
-	if (stent_send_listen(conn, listen_answered, daemon, &error) != STENT_OK)
-		log_error("cannot listen for work", LOG_PROBLEM(&error));
-	link_kick(daemon->work);
-}
-
-static void
-start_answered(StentConn *conn, const StentReply *reply, void *arg)
-{
-	Daemon *daemon = arg;
-
-	(void) conn;
-	if (reply->status == STENT_LOST)
-		return;
-	daemon->accepted = reply->status == STENT_OK;
-	if (!daemon->accepted)
-	{
-		daemon_refused(daemon, reply, "the server does not accept this worker");
-		daemon_look_ready(daemon);
-		return;
-	}
-	/* a standby that was promoted meanwhile refused it */
-	if (!daemon->listening)
-		daemon_listen(daemon);
-	daemon_look_ready(daemon);
-	daemon_alive(daemon);
-	leases_renew_all(daemon->pool->leases);
-}
-
-/* Makes the worker, as it is configured, known to the server. */
-static void
-daemon_accept(Daemon *daemon)
-{
-	StentConn *conn = link_conn(daemon->keeping);
-	const Config *config = daemon->config;
-	const char **functions = calloc(config->n_functions, sizeof(char *));
-	char host[256] = "";
-	StentError error = {.message = "out of memory"};
-	StentWorker worker = {.name = config->name,
-						  .functions = {functions, config->n_functions},
-						  .queues = names_of(&config->queues),
-						  .tags = names_of(&config->tags),
-						  .slots = config->slots,
-						  .alive_for = ALIVE_FOR_S};
-
-	if (conn == NULL || daemon->leaving)
-	{
-		free(functions);
-		return;
-	}
-	gethostname(host, sizeof(host) - 1);
-	worker.info = json_pack("{s:s, s:i, s:s}", "host", host, "pid", (int) getpid(), "program",
-							stent_version());
-	for (size_t i = 0; functions != NULL && i < config->n_functions; i++)
-		functions[i] = config->functions[i]->name;
-	if (functions == NULL ||
-		stent_send_worker_start(conn, &worker, start_answered, daemon, &error) != STENT_OK)
-	{
-		log_error("cannot start at the server", LOG_PROBLEM(&error));
-		loop_timer(daemon->alive, ACCEPT_AGAIN_S);
-	}
-	json_decref(worker.info);
-	free(functions);
-	link_kick(daemon->keeping);
-}
-
 /* ------------------------------------------------------------------ connections */
 
 static void
@@ -273,7 +86,7 @@ work_opened(Link *link, void *arg)
 	Daemon *daemon = arg;
 
 	(void) link;
-	daemon_listen(daemon);
+	presence_listen(daemon);
 	outputs_resume(daemon->pool->outputs);
 	ends_resume(daemon->pool->ends);
 }
@@ -314,7 +127,7 @@ static void
 keeping_opened(Link *link, void *arg)
 {
 	(void) link;
-	daemon_accept(arg);
+	presence_start(arg);
 }
 
 static void
@@ -396,7 +209,7 @@ daemon_drain(Daemon *daemon)
 {
 	daemon_move(daemon, DAEMON_DRAINING);
 	pool_close(daemon->pool);
-	daemon_alive(daemon);
+	presence_tell(daemon);
 	loop_timer(daemon->deadline, daemon->config->drain_timeout);
 	loop_soon(daemon->look);
 }
@@ -464,7 +277,7 @@ daemon_reload(Daemon *daemon)
 	log_info("configuration reloaded", LOG_STR("file", daemon->options->override.file),
 			 LOG_INT("slots", new->slots), LOG_INT("functions", (int64_t) new->n_functions));
 	if (daemon->accepted)
-		daemon_accept(daemon);
+		presence_start(daemon);
 }
 
 static void
@@ -475,13 +288,14 @@ daemon_tell_state(Daemon *daemon)
 
 	log_event(
 		LOG_ASKED, "state",
-		LOG_FIELDS(
-			LOG_STR("worker", daemon->config->name), LOG_STR("state", state_names[daemon->state]),
-			LOG_INT("slots", daemon->config->slots), LOG_INT("running", pool->running),
-			LOG_INT("held", pool->n_all), LOG_INT("claims_sent", claims_on_their_way(pool->claims)),
-			LOG_INT("ends_sent", ends_on_their_way(pool->ends)),
-			LOG_STR("work", link_conn(daemon->work) != NULL ? "open" : "closed"),
-			LOG_STR("keeping", link_conn(daemon->keeping) != NULL ? "open" : "closed")));
+		LOG_FIELDS(LOG_STR("worker", daemon->config->name),
+				   LOG_STR("state", daemon_state_names[daemon->state]),
+				   LOG_INT("slots", daemon->config->slots), LOG_INT("running", pool->running),
+				   LOG_INT("held", pool->n_all),
+				   LOG_INT("claims_sent", claims_on_their_way(pool->claims)),
+				   LOG_INT("ends_sent", ends_on_their_way(pool->ends)),
+				   LOG_STR("work", link_conn(daemon->work) != NULL ? "open" : "closed"),
+				   LOG_STR("keeping", link_conn(daemon->keeping) != NULL ? "open" : "closed")));
 	TAILQ_FOREACH(held, &pool->all, all)
 	log_event(LOG_ASKED, "held",
 			  LOG_FIELDS(LOG_INT("task", held->id), LOG_INT("attempt", held->attempt),
@@ -525,7 +339,7 @@ daemon_begin(Daemon *daemon, char *problem, size_t size)
 	if (daemon->base == NULL || !handlers_begin(daemon->base, problem, size))
 		return false;
 	daemon->signals = loop_signals_begin(daemon->base, signal_told, daemon);
-	daemon->alive = evtimer_new(daemon->base, alive_due, daemon);
+	daemon->alive = evtimer_new(daemon->base, presence_due, daemon);
 	daemon->deadline = evtimer_new(daemon->base, deadline_due, daemon);
 	daemon->look = evtimer_new(daemon->base, look_due, daemon);
 	daemon->work =
