@@ -57,7 +57,7 @@ COMMENT ON FUNCTION stent.complete_many(bigint[], bigint[], jsonb[], jsonb[]) IS
 CREATE FUNCTION stent.fail(task_id bigint, token bigint, error jsonb) RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_fail';
 COMMENT ON FUNCTION stent.fail(bigint, bigint, jsonb) IS
-  'the attempt failed: ''retry'' if the policy stored with the task retries it, ''failed'' if it is a dead letter now, ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. error is an object: message, a text; code, a SQLSTATE or the name of an error (default ST014), with which retry_for and no_retry_for compare; detail and hint; retryable, false: whatever the policy says; other keys are kept. ST012 if the token does not hold the task; 22004, 22023 for the error';
+  'the attempt failed: ''retry'' if the policy stored with the task retries it, ''failed'' if it is a dead letter now, ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. error is an object: message, a text; code, a SQLSTATE or the name of an error (default ST014), with which retry_for and no_retry_for compare; detail and hint; retryable, false: whatever the policy says; other keys are kept. ST012 if the token does not hold the task; 22004, 22023 for the error, 54000 for one over stent.max_payload_size';
 
 CREATE FUNCTION stent.fail_many(task_ids bigint[], tokens bigint[], errors jsonb[]) RETURNS text[]
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_fail_many';
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION stent.release_many(bigint[], bigint[]) IS
 CREATE FUNCTION stent.heartbeat(task_id bigint, token bigint, lease interval DEFAULT NULL) RETURNS interval
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_heartbeat';
 COMMENT ON FUNCTION stent.heartbeat(bigint, bigint, interval) IS
-  'the worker is at the task and keeps it for a lease from now (100 ms to 7 days; NULL: stent.lease_duration), which is returned; a longer one it has is not shortened. Tasks of the same claim that are not named expire at their old time. ST012 if the token does not hold the task any more: stop';
+  'the worker is at the task and keeps it for a lease from now (100 ms to 7 days; NULL: stent.lease_duration); a longer one it has is not shortened. Returns how long it has the task from now. Tasks of the same claim that are not named expire at their old time. ST012 if the token does not hold the task any more: stop';
 
 CREATE FUNCTION stent.heartbeat_many(task_ids bigint[], tokens bigint[], lease interval DEFAULT NULL) RETURNS text[]
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_heartbeat_many';

@@ -48,7 +48,7 @@ my $early = dispatch('double', '{"n": 4}');
 my $worker = worker_start($node, 'first', \%config);
 comes($node, "SELECT state FROM stent.tasks WHERE id = $early", 'a task from before the worker ends', expected => 'completed');
 is(state_of($early), 'completed 1 8', 'with its result');
-is($node->safe_psql('postgres', q{SELECT state, live, functions, slots, info ->> 'program' <> '' FROM stent.workers WHERE name = 'first'}),
+is($node->safe_psql('postgres', q{SELECT state, live, functions, slots, version <> '' FROM stent.workers WHERE name = 'first'}),
 	'ready|t|{double,echo,fail,gate,idle,noise}|5|t', 'the server knows the worker');
 my $idle = dispatch('idle', '{}');
 comes($node, "SELECT state FROM stent.tasks WHERE id = $idle", 'the handler that does nothing succeeds', expected => 'completed');

@@ -155,7 +155,7 @@ presence_start(Daemon *daemon)
 		return;
 	}
 	gethostname(host, sizeof(host) - 1);
-	worker.info = json_pack("{s:s, s:i, s:s}", "host", host, "pid", (int) getpid(), "program",
+	worker.info = json_pack("{s:s, s:i, s:s}", "host", host, "pid", (int) getpid(), "version",
 							stent_version());
 	for (size_t i = 0; functions != NULL && i < config->n_functions; i++)
 		functions[i] = config->functions[i]->name;
