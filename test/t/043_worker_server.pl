@@ -5,13 +5,14 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Stent;
 use StentWorker;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $node = stent_node('server', conf => "stent.databases = 'postgres'");
+my $node = stent_node('server', allows_streaming => 1, conf => "stent.databases = 'postgres'");
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION stent;
@@ -77,5 +78,32 @@ worker_says($worker, qr/msg="connected" link=work/, 'the connection is back', $o
 worker_signal($worker, 'TERM');
 worker_ends($worker, 0, 'the worker ends, with nothing left to tell');
 
-$node->stop;
+# ---- the server fails, and its standby takes its place
+unlink(glob("$directory/*"));
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+$node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'standby'});
+$node->reload;
+comes($node, q{SELECT sync_state FROM pg_stat_replication WHERE application_name = 'standby'}, 'the standby is synchronous', expected => 'sync');
+my @nodes = ($node, $standby);
+$worker = worker_start($node, 'loyal', \%config,
+	connection => 'dbname=postgres target_session_attrs=read-write host=' . join(',', map { $_->host } @nodes) . ' port=' . join(',', map { $_->port } @nodes));
+my $moved = $node->safe_psql('postgres', q{SELECT stent.dispatch('through', '{}')});
+ok(in_time(sub { -e "$directory/through.pids" }), 'a command runs');
+comes($node, "SELECT count(*) FROM stent.output_of($moved)", 'and its output is there', expected => 1);
+$node->stop('immediate');
+$standby->promote;
+$standby->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = ''});
+$standby->reload;
+comes($standby, q{SELECT state FROM stent.workers WHERE name = 'loyal'}, 'the worker finds the new primary', expected => 'ready');
+append_to_file("$directory/through", '');
+comes($standby, "SELECT state || ' ' || attempt || ' ' || result FROM stent.tasks WHERE id = $moved", 'the task ends there', expected => 'completed 1 7');
+is(runs_once('through'), 1, 'by its only run');
+is($standby->safe_psql('postgres', "SELECT string_agg(text, '' ORDER BY number) FROM stent.output_of($moved)"), "begun\nended\n", 'with its output');
+worker_signal($worker, 'TERM');
+worker_ends($worker, 0, 'the worker ends');
+
+$standby->stop;
 done_testing();
