@@ -54,6 +54,9 @@ $node->safe_psql('postgres', q{
 	SELECT stent.register('spawner', 'spawner()');
 	SELECT stent.register('flaky', 'flaky()', retry => '{"initial_delay": "10s"}');
 	SELECT stent.register('doomed', 'doomed()', retry => '{"max_attempts": 2, "initial_delay": "10s"}');
+	SELECT stent.register('ext', retry => '{"initial_delay": "10s"}');
+	SELECT stent.register('ext_limited', max_concurrent => 2);
+	SELECT stent.shared_set('ext', '0');
 	CREATE VIEW everything AS
 		SELECT id, function_id, 'live' AS state, attempt, replays, headers, args_ref, NULL::bigint AS result_ref FROM stent.task
 		UNION ALL SELECT id, function_id, stent._state_name(state), attempt, replays, headers, args_ref, result_ref
@@ -64,7 +67,8 @@ $node->safe_psql('postgres', q{
 # Runs everything to its end, on a clock that runs ahead.
 my $drain = q{DO $$ DECLARE stop timestamptz := clock_timestamp() + '60 s'; shift int := 0; BEGIN LOOP
 	PERFORM set_config('stent.clock', '+' || shift || 's', false), stent.run(); COMMIT;
-	EXIT WHEN NOT EXISTS (SELECT FROM stent.task);
+	PERFORM stent.complete(task_id, token) FROM stent.claim('drain', 100, lease => '1s'); COMMIT;
+	EXIT WHEN NOT EXISTS (SELECT FROM stent.task UNION ALL SELECT FROM stent.lease UNION ALL SELECT FROM stent.due WHERE kind = 'l');
 	shift := shift + 5;
 	IF clock_timestamp() > stop THEN RAISE 'stuck: %', (SELECT jsonb_agg(t) FROM stent.task t); END IF;
 	END LOOP; END $$;};
@@ -79,11 +83,13 @@ my $broken = q{
 	SELECT 'acknowledged but not there', a FROM unnest('{ACKED}'::bigint[]) a LEFT JOIN one ON one.id = a WHERE one.id IS NULL
 	UNION ALL SELECT 'in two places', id FROM one WHERE places > 1
 	UNION ALL SELECT 'effects', COALESCE(id, task_id) FROM e FULL JOIN x ON x.task_id = e.id
-		WHERE COALESCE(effects, 0) <> CASE state WHEN 'completed' THEN 1 ELSE 0 END
+		WHERE COALESCE(effects, 0) <> CASE WHEN state = 'completed' AND name NOT LIKE 'ext%' THEN 1 ELSE 0 END
 	UNION ALL SELECT 'charged', id FROM e
-		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0 WHEN name IN ('ok', 'limited', 'spawner') THEN 1 ELSE 2 END
+		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0
+			WHEN name LIKE 'ext%' THEN (state = 'completed')::int + (SELECT count(*) FROM stent.attempt a WHERE a.task_id = e.id) WHEN name IN ('ok', 'limited', 'spawner') THEN 1 ELSE 2 END
 	UNION ALL SELECT 'attempts kept', COALESCE(id, task_id) FROM e FULL JOIN t ON t.task_id = e.id
-		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1) ELSE 0 END
+		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1)
+			WHEN 'ext' THEN COALESCE(attempts % 2, 0) ELSE 0 END
 	UNION ALL SELECT 'told', task_id FROM told GROUP BY task_id
 		HAVING count(*) <> 1 OR task_id <> ALL (SELECT id FROM e WHERE state = 'completed')
 			OR (SELECT sum(delta) FROM stent.counter WHERE execution_id = task_id AND name = 'told') IS DISTINCT FROM 1
@@ -91,6 +97,10 @@ my $broken = q{
 			OR (SELECT count(*) FROM stent.progress_entry p WHERE p.execution_id = told.task_id) <> 1
 	UNION ALL SELECT 'told by nobody', x FROM (SELECT execution_id FROM stent.counter WHERE name = 'told' UNION ALL SELECT execution_id FROM stent.context WHERE key = 'told'
 			UNION ALL SELECT execution_id FROM stent.progress_entry) u (x) WHERE x NOT IN (SELECT task_id FROM told)
+	UNION ALL SELECT 'shared', added FROM (SELECT stent.shared_get('ext')::bigint AS added) s
+		WHERE added <> (SELECT count(*) FROM e JOIN told ON told.task_id = e.id WHERE name LIKE 'ext%')
+	UNION ALL SELECT 'left in lease', token FROM stent.lease
+	UNION ALL SELECT 'left in place', task_id FROM stent.place
 	UNION ALL SELECT 'left in live', id FROM stent.task
 	UNION ALL SELECT 'left in ready', task_id FROM stent.ready
 	UNION ALL SELECT 'left in due', task_id FROM stent.due
@@ -105,6 +115,10 @@ my $broken = q{
 
 my $mark = q{headers => '{"mark": "MARK"}'};
 my $big = q{jsonb_build_object('size', 3000, 'pad', repeat('x', 3000))};
+my $claim = q{SELECT count(*) FROM stent.claim('w', 5, lease => '1s')};
+my $held = q{held AS (SELECT array_agg(i ORDER BY i) AS ids, array_agg(token) AS tokens FROM stent.lease, unnest(task_ids) i)};
+my $told = "WITH $held, told AS (INSERT INTO told SELECT unnest(ids) FROM held)";
+my $effects = q{'{"counters": {"told": 1}, "context": {"told": 1}, "shared": {"ext": 1}, "progress": [{"step": "told"}]}'::jsonb};
 # name => [statement before, acknowledged; statement that crashes; tasks the latter makes]
 my %scenarios = (
 	dispatch => ['', "SELECT stent.dispatch('ok', $mark)", 1],
@@ -150,7 +164,24 @@ my %scenarios = (
 	key_retry => ["SELECT stent.dispatch('flaky', concurrency_key => 'k') FROM generate_series(1, 2)", 'SELECT stent.run()'],
 	key_cancel => ["SELECT stent.dispatch('ok', concurrency_key => 'k') FROM generate_series(1, 2)", 'SELECT count(stent.cancel(id)) FROM (SELECT id FROM stent.task ORDER BY id DESC LIMIT 1) t'],
 	key_replace => ["SELECT stent.dispatch('ok', concurrency_key => 'k', dedup_key => d) FROM unnest('{a,b}'::text[]) d",
-		"SELECT stent.dispatch('ok', concurrency_key => 'k', dedup_key => 'b', delay => '10s', on_duplicate => 'replace')", 0],);
+		"SELECT stent.dispatch('ok', concurrency_key => 'k', dedup_key => 'b', delay => '10s', on_duplicate => 'replace')", 0],
+	lease_claim => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", $claim],
+	lease_claim_limited => ["SELECT stent.dispatch('ext_limited', concurrency_key => k) FROM unnest('{k,k,l}'::text[]) k", $claim],
+	lease_claim_retry => ["SELECT stent.dispatch('ext')", "SELECT count(*) FROM stent.claim('w', 5, lease => '1s')", 0,
+		"SET stent.clock = '-1h'; SELECT stent.fail(task_id, token, '{\"message\": \"m\"}') FROM stent.claim('w')"],
+	lease_complete => ["SELECT stent.dispatch('ext', dedup_key => d, max_duration => '1d') FROM unnest('{a,b}'::text[]) d", "$told SELECT stent.complete_many(ids, tokens, array_fill('1'::jsonb, ARRAY[2]), array_fill($effects, ARRAY[2])) FROM held", 0, $claim],
+	lease_complete_one => ["SELECT stent.dispatch('ext', $big)", "$told SELECT stent.complete(ids[1], tokens[1], to_jsonb(repeat('r', 3000)), '{\"told\": 1}', '{\"told\": 1}', '{\"ext\": 1}', '[{\"step\": \"told\"}]') FROM held", 0, $claim],
+	lease_complete_limited => ["SELECT stent.dispatch('ext_limited', concurrency_key => 'k') FROM generate_series(1, 2)", "$told SELECT stent.complete_many(ids, tokens, NULL, array_fill($effects, ARRAY[1])) FROM held", 0, $claim],
+	lease_fail => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[2]))", "WITH $held SELECT stent.fail_many(ids, tokens, array_fill('{\"message\": \"m\"}'::jsonb, ARRAY[2])) FROM held", 0, $claim],
+	lease_fail_last => ["SELECT stent.dispatch('ext')", "WITH $held SELECT stent.fail(ids[1], tokens[1], '{\"message\": \"m\", \"retryable\": false}') FROM held", 0, $claim],
+	lease_release_limited => ["SELECT stent.dispatch('ext_limited', concurrency_key => 'k')", "WITH $held SELECT stent.release(ids[1], tokens[1]) FROM held", 0, $claim],
+	lease_release => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", "WITH $held SELECT stent.release_many(ids[2:3], tokens[2:3]) FROM held", 0, $claim],
+	lease_heartbeat => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", "WITH $held SELECT stent.heartbeat_many(ids[2:3], tokens[2:3], '1s') FROM held", 0, $claim],
+	lease_expire => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", $claim, 0, "SET stent.clock = '-1h'; $claim"],
+	lease_expire_limited => ["SELECT stent.dispatch('ext_limited', concurrency_key => k) FROM unnest('{k,k,l}'::text[]) k", $claim, 0, "SET stent.clock = '-1h'; $claim"],
+	lease_expire_part => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", $claim, 0,
+		"SET stent.clock = '-1h'; $claim; WITH $held SELECT stent.heartbeat_many(ids[2:3], tokens[2:3], '2h') FROM held; RESET stent.clock; WITH $held SELECT stent.complete(ids[3], tokens[3]) FROM held"],
+	lease_cancel => ["SELECT stent.dispatch('ext_limited', concurrency_key => 'k', max_duration => '1d')", 'SELECT stent.cancel(ID)', 0, $claim],);
 
 my (@acked, %passed);
 my $days = 0;
@@ -198,6 +229,7 @@ for my $name (sort keys %scenarios)
 	# what was found good need not be looked at again and again
 	$node->safe_psql('postgres', 'TRUNCATE effect, told, stent.archive, stent.archive_kept, stent.dead_letter, stent.attempt, stent.memo,
 		stent.payload, stent.counter, stent.context, stent.progress_entry');
+	$node->safe_psql('postgres', q{SELECT stent.shared_set('ext', '0')});
 	@acked = ();
 }
 
