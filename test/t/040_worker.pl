@@ -57,6 +57,13 @@ comes($node, "SELECT state FROM stent.tasks WHERE id = $fail", 'a command that f
 like($node->safe_psql('postgres', "SELECT error FROM stent.tasks WHERE id = $fail"), qr/no luck/, 'its error tells what it wrote');
 is($node->safe_psql('postgres', "SELECT string_agg(text, '' ORDER BY number) FROM stent.output_of($fail) WHERE stream = 'stderr'"), "no luck\n", 'and so does its output');
 
+# a claim takes but some of many tasks that have keys; an idle worker comes for the rest
+my $keyed = worker_start($node, 'keyed', { slots => 500, functions => { stay => { noop => {} } } });
+$node->safe_psql('postgres', q{SELECT count(stent.dispatch('stay', concurrency_key => 'key ' || i)) FROM generate_series(1, 1000) i});
+comes($node, q{SELECT count(*) FROM stent.tasks WHERE function = 'stay' AND state = 'completed'}, 'a thousand tasks with keys are done', expected => 1000);
+worker_signal($keyed, 'TERM');
+worker_ends($keyed, 0, 'their worker ends');
+
 # ---- output
 my $noise = dispatch('noise', '{}');
 comes($node, "SELECT state FROM stent.tasks WHERE id = $noise", 'a command that writes a lot ends', expected => 'completed');

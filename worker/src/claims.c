@@ -6,8 +6,9 @@
  * others together: each such *group* claims only what it has slots for. A group goes on
  * claiming as long as its claims come back full, and keeps two of them on their way, so
  * that the server need not wait for us. When one does not, the worker asks to be woken
- * (worker_wait) and claims once more behind that, in the same pipeline: what was
- * committed in between is found by the claim, what is committed later wakes us.
+ * (worker_wait) and claims on behind that, in the same pipeline, until a claim comes back
+ * empty: what was committed in between is found by a claim, what is committed later wakes
+ * us.
  */
 #include "pool.h"
 
@@ -236,7 +237,8 @@ group_answered(Claims *claims, const Claim *claim, size_t n)
 	if ((int) n < claim->max)
 	{
 		group->dry = true;
-		if (claim->armed)
+		/* only none at all says that none is left: of tasks with limits a claim takes but some */
+		if (claim->armed && n == 0)
 			group->hungry = false;
 	}
 	else
