@@ -176,7 +176,7 @@ COMMENT ON FUNCTION stent.dispatch(text, jsonb, text, integer, text[], interval,
 COMMENT ON FUNCTION stent.dispatch_many(text, jsonb[], text, integer, text[], interval, timestamp, interval, interval, jsonb, jsonb) IS
   'starts one execution per array element and returns the ids in order; all or none. A NULL element is 22004 and names its 0-based index. Elements of an idempotent or cached function that a task is making or has made give that task''s id';
 
-CREATE FUNCTION stent.canonical(json jsonb) RETURNS text
+CREATE FUNCTION stent.canonical("json" jsonb) RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'stent_canonical';
 
 COMMENT ON FUNCTION stent.canonical(jsonb) IS
