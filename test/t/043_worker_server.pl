@@ -16,16 +16,16 @@ my $node = stent_node('server', allows_streaming => 1, conf => "stent.databases 
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION stent;
-	SELECT stent.register(f) FROM unnest('{through,meanwhile}'::text[]) f});
+	SELECT stent.register(f) FROM unnest('{through,meanwhile,lots}'::text[]) f});
 
 my $directory = PostgreSQL::Test::Utils::tempdir();
 sub waits_for
 {
-	my ($file) = @_;
+	my ($file, $more) = (@_, '');
 
-	return { command => [ 'sh', '-c', "echo \$\$ >> $directory/$file.pids; echo begun >&2; while [ ! -e $directory/$file ]; do sleep 0.05; done; echo ended >&2; echo 7; : > $directory/$file.done" ] };
+	return { command => [ 'sh', '-c', "echo \$\$ >> $directory/$file.pids; echo begun >&2; while [ ! -e $directory/$file ]; do sleep 0.05; done; $more echo ended >&2; echo 7; : > $directory/$file.done" ] };
 }
-my %config = (lease => '1m', slots => 20, functions => { through => waits_for('through'), meanwhile => waits_for('meanwhile') });
+my %config = (lease => '1m', slots => 20, functions => { through => waits_for('through'), meanwhile => waits_for('meanwhile'), lots => waits_for('lots', q{head -c 200000 /dev/zero | tr '\0' x >&2;}) });
 my $worker = worker_start($node, 'steady', \%config);
 
 sub runs_once
@@ -58,13 +58,13 @@ for my $how ('immediate', 'fast')
 	unlink(glob("$directory/*"));
 }
 
-# ---- an end is on its way when its connection is lost
+# ---- an end, and output ahead of it, is on its way when its connection is lost
 my $work = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query ~ 'stent\.(claim|worker_wait|complete_many)' AND pid <> pg_backend_pid()});
 like($work, qr/^\d+$/, 'the connection for claims and ends');
-my $told = $node->safe_psql('postgres', q{SELECT stent.dispatch('through', '{}')});
-ok(in_time(sub { -e "$directory/through.pids" }), 'a command runs');
+my $told = $node->safe_psql('postgres', q{SELECT stent.dispatch('lots', '{}')});
+ok(in_time(sub { -e "$directory/lots.pids" }), 'a command runs');
 kill('STOP', $work);
-append_to_file("$directory/through", '');
+append_to_file("$directory/lots", '');
 ok(in_time(sub { worker_children($worker) == 0 }), 'it ends');
 my $offset = -s $worker->{log};
 worker_signal($worker, 'USR1');
@@ -73,7 +73,8 @@ is($node->safe_psql('postgres', "SELECT pg_terminate_backend($work)"), 't', 'its
 # what a stopped backend was sent is read before it ends, or not: both must do
 kill('CONT', $work);
 comes($node, "SELECT state || ' ' || attempt || ' ' || result FROM stent.tasks WHERE id = $told", 'the end is told', expected => 'completed 1 7');
-is(runs_once('through'), 1, 'of its only run');
+is(runs_once('lots'), 1, 'of its only run');
+is($node->safe_psql('postgres', "SELECT md5(string_agg(data, '' ORDER BY number)) = md5(convert_to(E'begun\\n' || repeat('x', 200000) || E'ended\\n', 'UTF8')) FROM stent.output_of($told)"), 't', 'with all its output');
 worker_says($worker, qr/msg="connected" link=work/, 'the connection is back', $offset);
 worker_signal($worker, 'TERM');
 worker_ends($worker, 0, 'the worker ends, with nothing left to tell');
