@@ -163,6 +163,19 @@ is(scalar(grep { !eval { decode_json($_); 1 } } split(/\n/, slurp_file($worker->
 worker_signal($worker, 'INT');
 worker_ends($worker, 0, 'SIGINT ends it, too');
 
+# ---- a failure that cannot be stored as it is stays that failure, and is tried again
+$node->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
+my $foreign = $node->safe_psql('latin', q{
+	CREATE EXTENSION stent;
+	SELECT stent.register('euro', retry => '{"max_attempts": 2, "initial_delay": "0s"}') IS NULL AS registered \gset
+	SELECT stent.dispatch('euro')});
+$worker = worker_start($node, 'latin', { functions => { euro => { command => [ 'sh', '-c', 'printf "\\342\\202\\254" >&2; exit 3' ] } } }, database => 'latin');
+ok(in_time(sub { $node->safe_psql('latin', "SELECT state FROM stent.tasks WHERE id = $foreign") eq 'failed' }), 'a command fails with words that the database has not');
+is($node->safe_psql('latin', "SELECT attempt, error ->> 'code', error ->> 'exit_code', error ->> 'message' ~ 'LATIN1' FROM stent.tasks WHERE id = $foreign"),
+	'2|ST014|3|t', 'it is tried again, and known by its code');
+worker_signal($worker, 'TERM');
+worker_ends($worker, 0, 'that worker ends');
+
 # ---- a worker that cannot serve says why by its exit code
 sub cannot
 {

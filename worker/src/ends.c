@@ -21,6 +21,9 @@
 /* About how many bytes of values a batch may have. */
 #define BATCH_BYTES ((size_t) 8 * 1024 * 1024)
 
+/* Longest code of an error, in bytes. */
+#define MAX_CODE 200
+
 /* How often an end is told that the server refuses for reasons that are not the task's. */
 #define MAX_TRIES 5
 
@@ -114,9 +117,33 @@ is_passing(StentStatus status, const StentError *error)
 	return false;
 }
 
+/* What an error object of ours may be short of, if the server refuses it: all but what decides on a retry. */
+static void
+keep_decision(json_t *object, const json_t *refused)
+{
+	static const char *const numbers[] = {"exit_code", "signal"};
+	const char *code = json_string_value(json_object_get(refused, "code"));
+	size_t length = code != NULL ? strlen(code) : 0;
+	size_t plain = 0;
+
+	while (plain < length && code[plain] >= ' ' && code[plain] <= '~')
+		plain++;
+	if (length > 0 && length <= MAX_CODE && plain == length)
+		json_object_set_new(object, "code", json_string(code));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+	{
+		json_t *number = json_object_get(refused, numbers[i]);
+
+		if (json_is_integer(number))
+			json_object_set(object, numbers[i], number);
+	}
+	if (json_is_false(json_object_get(refused, "retryable")))
+		json_object_set_new(object, "retryable", json_false());
+}
+
 /* The error object of a task whose end the server refused. */
 static json_t *
-refusal_as_error(const StentError *error)
+refusal_as_error(const StentError *error, const Held *held)
 {
 	json_t *object = json_pack("{s:s}", "message", error->message);
 
@@ -128,8 +155,10 @@ refusal_as_error(const StentError *error)
 		json_object_set_new(object, "detail", json_string(error->detail));
 	if (error->hint[0] != '\0')
 		json_object_set_new(object, "hint", json_string(error->hint));
-	/* the same result will not become better */
-	if (error->status == STENT_INVALID || is_class(error, "22") || is_class(error, "42"))
+	/* a failure is what it was; the same result will not become better */
+	if (held->end == END_FAIL)
+		keep_decision(object, held->value);
+	else if (error->status == STENT_INVALID || is_class(error, "22") || is_class(error, "42"))
 		json_object_set_new(object, "retryable", json_false());
 	return object;
 }
@@ -143,7 +172,7 @@ end_refused(Ends *ends, Held *held, const StentError *error)
 	log_error("end of a task refused", LOG_INT("task", held->id), LOG_PROBLEM(error));
 	/* an error object that is refused is replaced as well, once */
 	if (held->end == END_COMPLETE || (held->end == END_FAIL && !held->replaced))
-		object = refusal_as_error(error);
+		object = refusal_as_error(error, held);
 	if (object != NULL)
 	{
 		json_decref(held->value);
