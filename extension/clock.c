@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "compat.h"
 
 typedef struct ClockSetting
 {
@@ -111,7 +112,7 @@ clock_check(char **newval, void **extra, GucSource source)
 		if (!parse_moment(text, &parsed.value))
 			goto bad;
 	}
-	*extra = malloc(sizeof(ClockSetting));
+	*extra = compat_guc_malloc(sizeof(ClockSetting));
 	if (*extra == NULL)
 		return false;
 	memcpy(*extra, &parsed, sizeof(parsed));

@@ -20,6 +20,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
 
@@ -148,6 +149,27 @@ compat_proc_number(const PGPROC *proc)
 }
 
 #define MyProcIndex compat_proc_number(MyProc)
+
+/* Since 16 what a check hook leaves in extra is of a memory context, before it was malloc's. */
+static inline void *
+compat_guc_malloc(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
+static inline void
+compat_guc_free(void *extra)
+{
+#if PG_VERSION_NUM >= 160000
+	guc_free(extra);
+#else
+	free(extra);
+#endif
+}
 
 /* 17 lets a background worker connect as a role without LOGIN. */
 #if PG_VERSION_NUM >= 170000

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "fault.h"
 #include "guc.h"
 #include "shmem.h"
@@ -48,7 +49,7 @@ static bool
 retention_check(char **newval, void **extra, GucSource source)
 {
 	Interval parsed;
-	int64 *us = malloc(sizeof(int64));
+	int64 *us = compat_guc_malloc(sizeof(int64));
 
 	if (us == NULL)
 		return false;
@@ -57,7 +58,7 @@ retention_check(char **newval, void **extra, GucSource source)
 	{
 		if (!duration_parse(*newval, &parsed) || interval_us(&parsed) <= 0)
 		{
-			free(us);
+			compat_guc_free(us);
 			GUC_check_errdetail("Give a duration such as \"7d\" or \"12h\", or \"off\".");
 			return false;
 		}
