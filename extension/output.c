@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
@@ -45,17 +46,21 @@
 static Task *
 hold_task(LeaseCall *call, int64 task_id, int64 token)
 {
-	LeaseOutcome outcome;
-	Lease *lease;
-	int member;
-	Task *task = lease_find_task(&call->book, token, task_id, &lease, &member, &outcome);
+	for (;;)
+	{
+		LeaseOutcome outcome;
+		Lease *lease;
+		int member;
+		Task *task = lease_find_task(&call->book, token, task_id, &lease, &member, &outcome);
 
-	if (task == NULL)
-		lease_refuse(task_id, token, outcome);
-	outcome = lease_lock_task(call->store, task, LockTupleShare, true);
-	if (outcome != LEASE_HELD)
-		lease_refuse(task_id, token, outcome);
-	return task;
+		CHECK_FOR_INTERRUPTS();
+		if (task == NULL)
+			lease_refuse(task_id, token, outcome);
+		if (lease_lock_task(call->store, task, LockTupleShare, true) == LEASE_HELD)
+			return task;
+		/* who was at it has committed: see what that made of it */
+		lease_call_look_again(call);
+	}
 }
 
 static void
