@@ -199,6 +199,17 @@ SELECT stent.heartbeat_many(:'ids', :'tokens');
 SELECT stent.complete_many(ARRAY[:a], ARRAY[:token]), stent.cancel(:b);
 COMMIT;
 SELECT stent.state_of(:a) ->> 'state' AS a, stent.state_of(:b) ->> 'state' AS b;
+-- nor what it has written output of
+BEGIN;
+SELECT stent.dispatch('leases_end_f') AS a, stent.dispatch('leases_end_f') AS b \gset
+SELECT * FROM leases_end_lease(0) \gset
+SELECT stent.append_output(:a, :token, 'stdout', 'one'), stent.append_output(:b, :token, 'stdout', 'two');
+SAVEPOINT s;
+SELECT stent.complete_many(:'ids', :'tokens');
+ROLLBACK TO s;
+SELECT stent.release_many(ARRAY[:a], ARRAY[:token]), stent.complete_many(ARRAY[:b], ARRAY[:token]);
+SELECT text FROM unnest(ARRAY[:a, :b]) id, stent.output_of(id);
+ROLLBACK;
 SELECT * FROM leases_end_left;
 BEGIN;
 SELECT * FROM leases_end_lease(2) \gset
