@@ -122,7 +122,10 @@ claim_may_serve(Claimer *claimer, int64 bucket)
 
 	if (bucket < claimer->first || bucket >= claimer->end)
 		return false;
-	lane = lane_get(claimer->store, ready_bucket_lane(bucket));
+	/* that of a bucket on the board may be undone, or not committed */
+	lane = lane_find(claimer->store, ready_bucket_lane(bucket));
+	if (lane == NULL)
+		return false;
 	if (claimer->role != NULL ? strcmp(lane->role, claimer->role) != 0
 							  : !OidIsValid(lane_role(lane)))
 		return false;

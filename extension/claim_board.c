@@ -15,6 +15,7 @@
 #include "announce.h"
 #include "board.h"
 #include "claim.h"
+#include "intern.h"
 #include "ready.h"
 #include "shmem.h"
 
@@ -58,6 +59,18 @@ start_rank(Claimer *claimer)
 	return true;
 }
 
+/*
+ * A lane that does not exist has no entries: who made it has told the board that he took
+ * some, and is undone, or has not committed yet; then he will tell it again.
+ */
+static void
+forget_unknown(Claimer *claimer, const BoardLook *look)
+{
+	if (look->epoch != 0 && !IsolationUsesXactSnapshot() &&
+		lane_find(claimer->store, ready_bucket_lane(look->bucket)) == NULL)
+		board_raise(claimer->role_oid, look->bucket, look->epoch, HEAD_END);
+}
+
 /* Have some lanes to serve; false if there is nothing more. */
 bool
 claim_board_lanes(Claimer *claimer)
@@ -75,6 +88,8 @@ claim_board_lanes(Claimer *claimer)
 			claimer->looks_left--;
 			if (claim_may_serve(claimer, look->bucket))
 				claim_add_lane(claimer, look->bucket, look->head, look->epoch);
+			else
+				forget_unknown(claimer, look);
 		}
 		if (claimer->n_lanes > 0)
 			return true;

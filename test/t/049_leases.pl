@@ -95,6 +95,12 @@ sql('TRUNCATE held');
 is(sql(q{CREATE ROLE fresh; SELECT stent.grant_usage('fresh'); BEGIN; SET LOCAL SESSION AUTHORIZATION fresh; SELECT stent.dispatch('ext') > 0;
 	RESET SESSION AUTHORIZATION; SELECT claim(5); ROLLBACK}), "\nt\n1", 'a claim sees what its transaction has dispatched');
 
+# the board has heard of lanes that are undone: claims and executors pass them over
+sql(q{BEGIN; SELECT stent.dispatch('work', queue => 'fresh'); SELECT stent.run(1); ROLLBACK});
+is(sql(q{SELECT claim(5)}), 0, 'a claim after one that is undone');
+my $work = sql(q{SELECT stent.dispatch('work')});
+comes($node, "SELECT state FROM stent.tasks WHERE id = $work", 'an executor, too', expected => 'completed');
+
 # many renew the same task at once, and release others of its claim: all of them hold
 sub together
 {
