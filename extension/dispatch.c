@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -105,6 +106,31 @@ check_role(const Function *function)
 								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
+/*
+ * Refuse what no worker can be given: it gets UTF-8. Every database can give that but one
+ * of encoding SQL_ASCII, whose bytes are what they are: a task with others would fail each
+ * claim that takes it.
+ */
+static void
+check_utf8(const char *text, const char *what)
+{
+	if (GetDatabaseEncoding() != PG_SQL_ASCII || pg_verify_mbstr(PG_UTF8, text, strlen(text), true))
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE), errmsg("%s must be UTF-8", what),
+		 errhint("The function is run by workers, and the encoding of this database, SQL_ASCII, "
+				 "does not say what other bytes mean.")));
+}
+
+/* The same for all texts in it. */
+static void
+check_json_utf8(Jsonb *json, const char *what)
+{
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		check_utf8(JsonbToCString(NULL, &json->root, VARSIZE(json)), what);
+}
+
 /* Read and check the options of a new task of a function, the first argument. */
 void
 dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Options *options)
@@ -177,6 +203,12 @@ dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *a
 	options->lane_id =
 		lane_intern(store, options->role, function->id, options->queue, options->tags);
 	options->bucket = ready_bucket(options->role, options->priority, options->lane_id);
+	if (options->function->handler_name == NULL)
+	{
+		check_utf8(options->queue, "queue");
+		if (options->headers != NULL)
+			check_json_utf8(options->headers, "headers");
+	}
 }
 
 /* Refuse args that no attempt could take; the handler must be callable now. */
@@ -186,6 +218,8 @@ dispatch_check_args(Function *function, Handler *handler, Jsonb *args)
 	json_check_size(args, "args");
 	if (handler != NULL)
 		handler_check_args(handler, function->name, args);
+	else
+		check_json_utf8(args, "args");
 }
 
 /* A task with these options, not stored yet, the root of a new execution. */

@@ -64,6 +64,21 @@ is($node->safe_psql('latin', q{
 	SELECT string_agg(COALESCE(encode(convert_to(text, 'UTF8'), 'hex'), 'none'), ' ' ORDER BY number) FROM stent.output_of(:id);
 }), '61c3a9 none none ', 'output as text of LATIN1');
 
+# what a worker could not be given would fail all claims it is part of
+sql(q{CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'});
+$node->safe_psql('bytes', q{CREATE EXTENSION stent; SELECT stent.register('outside'), stent.register('inside', 'pg_catalog.jsonb_typeof(jsonb)'::regprocedure)});
+for my $case (
+	[ 'args', q{'outside', E'{"x": "\\xfc"}'} ],
+	[ 'headers', q{'outside', headers => E'{"\\xff": 1}'} ],
+	[ 'queue', q{'outside', queue => E'q\\xe4'} ])
+{
+	my (undef, undef, $refusal) = $node->psql('bytes', "SELECT stent.dispatch($case->[1])");
+	like($refusal, qr/^psql:<stdin>:1: ERROR:  $case->[0] must be UTF-8$/m, "$case->[0] of other bytes are refused");
+}
+is($node->safe_psql('bytes', q{SELECT stent.dispatch('inside', E'{"x": "\\xfc"}', queue => E'q\\xe4') > 0, stent.dispatch('outside', E'{"x": "\\xc3\\xbc"}') > 0}),
+	't|t', 'but not for a handler in the database, nor UTF-8');
+is($node->safe_psql('bytes', q{SET client_encoding = 'UTF8'; SELECT args FROM stent.claim('w')}), qq({"x": "\xc3\xbc"}), 'which a worker is given');
+
 # -- a standby shows them, and changes nothing
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
