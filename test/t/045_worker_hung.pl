@@ -48,6 +48,9 @@ my $tasks = $node->safe_psql('postgres', q{SELECT string_agg(stent.dispatch('wai
 worker_says($poor, qr/msg="task cannot be started" task=\d+ function=waits error=/, 'a worker is short of descriptors');
 append_to_file("$directory/go", '');
 comes($node, "SELECT count(*) FROM stent.tasks WHERE id IN ($tasks) AND state = 'completed' AND attempt = 1", 'all end, in their first attempt', expected => 40);
+# what it can start at a time, it goes on with as fast as that ends
+my $many = $node->safe_psql('postgres', q{SELECT string_agg(stent.dispatch('waits', '{}')::text, ',') FROM generate_series(1, 600)});
+comes($node, "SELECT count(*) FROM stent.tasks WHERE id IN ($many) AND state = 'completed' AND attempt = 1", 'many more end, in their first attempt', expected => 600);
 worker_signal($poor, 'TERM');
 worker_ends($poor, 0, 'it ends');
 

@@ -50,6 +50,7 @@ struct Claims
 	bool allowed;
 	bool armed; /* worker_wait was sent, and nothing woke us since */
 	bool paused;
+	int most; /* where not all slots can be used: as many as can; 0: all */
 	int failures;
 	struct event *soon;
 	struct event *wake; /* slept long enough */
@@ -197,8 +198,19 @@ claims_back_off(Claims *claims)
 void
 claims_pause(Claims *claims)
 {
-	if (!claims->paused)
+	int others = claims->pool->running - 1;
+
+	if (claims->paused)
+		return;
+	if (others <= 0)
 		claims_back_off(claims);
+	else if (claims->most == 0 || others < claims->most)
+	{
+		/* as many as run can run: the end of one makes room for the next, but for no more */
+		if (claims->most == 0)
+			loop_timer(claims->resume, stent_retry_delay(&stent_retry_default, ++claims->failures));
+		claims->most = others;
+	}
 }
 
 /* The answer of worker_wait: how long to sleep at most. */
@@ -260,7 +272,7 @@ claim_answered(StentConn *conn, const StentReply *reply, void *arg)
 		for (size_t i = 0; i < reply->n_tasks; i++)
 			held_begin(pool, &reply->tasks[i], claim->sent_at);
 		/* not if one of them could not be started */
-		if (!claims->paused)
+		if (!claims->paused && claims->most == 0)
 			claims->failures = 0;
 		claims_look(claims);
 	}
@@ -329,7 +341,9 @@ static int
 group_room(const Claims *claims, const Group *group)
 {
 	const Pool *pool = claims->pool;
-	int room = pool->config->slots - pool->running - claims->reserved;
+	int slots =
+		claims->most > 0 && claims->most < pool->config->slots ? claims->most : pool->config->slots;
+	int room = slots - pool->running - claims->reserved;
 	int own = group->limit - group->running - group->reserved;
 
 	if (own < room)
@@ -406,6 +420,7 @@ resume_due(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	claims->paused = false;
+	claims->most = 0;
 	claims_wake(claims);
 }
 
