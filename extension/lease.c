@@ -408,10 +408,6 @@ lease_refuse(int64 task_id, int64 token, LeaseOutcome outcome)
 {
 	Timestamp finished_at;
 
-	if (outcome == LEASE_BUSY)
-		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-						errmsg("the lease of task " INT64_FORMAT " is being changed", task_id),
-						errhint("Another transaction is at it; try again.")));
 	if (outcome == LEASE_ENDED)
 	{
 		TaskState state = whereabouts(task_id, &finished_at);

@@ -88,7 +88,6 @@ typedef struct Claim
 	int max_holds;
 	Taken *taken;
 	int n_taken;
-	bool enough; /* more would need too many locks */
 } Claim;
 
 /* whose turn it was last, among equals */
@@ -365,10 +364,7 @@ take_next(Claim *claim)
 	/* each place is a lock until the commit */
 	if ((candidate.line != NO_LINE || function->max_concurrent > 0) &&
 		place_count() + 2 > PLACES_MANY)
-	{
-		claim->enough = true;
 		return false;
-	}
 	if ((function->max_concurrent > 0 || function->rate_limit > 0) && !enter(claim, function))
 	{
 		pass_over_function(claim, function->id);

@@ -33,7 +33,6 @@ typedef struct Ending
 {
 	LeaseCall call;
 	SharedDeltas deltas;
-	bool rewrite; /* members leave that look as before: the rows must not have them */
 } Ending;
 
 /* Of each item by its number: the result, the error object. */
@@ -157,11 +156,14 @@ release_one(Ending *ending, Items *items, int i)
 
 typedef LeaseOutcome (*EndOne)(Ending *ending, Items *items, int i);
 
-/* End all items; one by itself, as single form, until it is decided. */
+/*
+ * End all items; one by itself, as single form, until it is decided. rewrite: members leave
+ * that look as before, so the rows of their leases must not have them.
+ */
 static void
 end_items(const char *command, Items *items, EndOne one, bool single, bool rewrite)
 {
-	Ending ending = {.rewrite = rewrite};
+	Ending ending = {0};
 	LeaseOutcome outcome = LEASE_HELD;
 
 	lease_call_begin(&ending.call, command, single);
