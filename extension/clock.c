@@ -173,6 +173,11 @@ duration_text(int64 us)
 	StringInfoData text;
 
 	initStringInfo(&text);
+	if (us < 0)
+	{
+		appendStringInfoChar(&text, '-');
+		us = us == PG_INT64_MIN ? PG_INT64_MAX : -us;
+	}
 	for (int i = 0; i < (int) lengthof(units); i++)
 	{
 		if (us >= units[i].us)

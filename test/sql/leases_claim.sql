@@ -160,6 +160,7 @@ RESET stent.lease_duration;
 SELECT leases_claim_try($$SELECT stent.claim('w', lease => '99 ms')$$);
 SELECT leases_claim_try($$SELECT stent.claim('w', lease => '0')$$);
 SELECT leases_claim_try($$SELECT stent.claim('w', lease => '-1s')$$);
+SELECT leases_claim_try($$SELECT stent.claim('w', lease => '-90 minutes 0.5 seconds')$$);
 SELECT leases_claim_try($$SELECT stent.claim('w', lease => '7 days 1 ms')$$);
 SELECT leases_claim_try($$SELECT stent.claim('w', lease => '178000000 years')$$);
 -- arguments
