@@ -24,6 +24,13 @@
 
 static volatile sig_atomic_t interrupted_by;
 
+/* What interrupts a command that waits for an answer. */
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+#define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
+
+static bool holding; /* they are blocked; before, the mask was: */
+static sigset_t mask_before;
+
 static void
 note_signal(int number)
 {
@@ -161,43 +168,60 @@ process(StentConn *conn, const sigset_t *while_waiting, StentError *error)
 	return STENT_OK;
 }
 
+/* From now on signals that interrupt wait for cli_answers(): none comes before it is ready. */
+void
+cli_hold_signals(void)
+{
+	sigset_t held;
+
+	if (holding)
+		return;
+	sigemptyset(&held);
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		sigaddset(&held, signals[i]);
+	sigprocmask(SIG_BLOCK, &held, &mask_before);
+	holding = true;
+}
+
+void
+cli_let_signals(void)
+{
+	if (holding)
+		sigprocmask(SIG_SETMASK, &mask_before, NULL);
+	holding = false;
+}
+
 StentStatus
 cli_answers(StentConn *conn, bool *interrupted, StentError *error)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	/* a second one ends the program at once */
 	struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int) SA_RESETHAND};
-	struct sigaction before[3];
-	sigset_t held;
-	sigset_t mask;
+	struct sigaction before[N_SIGNALS];
 	StentStatus status;
 
 	*interrupted = false;
 	interrupted_by = 0;
 	sigemptyset(&action.sa_mask);
-	sigemptyset(&held);
-	for (int i = 0; i < 3; i++)
-		sigaddset(&held, signals[i]);
 	/* they arrive within ppoll() only: none can come between the look and the sleep */
-	sigprocmask(SIG_BLOCK, &held, &mask);
-	for (int i = 0; i < 3; i++)
+	cli_hold_signals();
+	for (size_t i = 0; i < N_SIGNALS; i++)
 	{
 		sigaction(signals[i], NULL, &before[i]);
 		if (before[i].sa_handler != SIG_IGN) /* nohup's choice stays */
 			sigaction(signals[i], &action, NULL);
 	}
-	status = process(conn, &mask, error);
+	status = process(conn, &mask_before, error);
 	if (status == STENT_EMPTY)
 	{
 		*interrupted = true;
-		sigprocmask(SIG_SETMASK, &mask, NULL);
+		cli_let_signals();
 		status = stent_cancel_request(conn, error);
 		if (status == STENT_OK)
 			status = stent_drain(conn, CANCEL_PATIENCE_S, error);
 	}
-	for (int i = 0; i < 3; i++)
+	for (size_t i = 0; i < N_SIGNALS; i++)
 		sigaction(signals[i], &before[i], NULL);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
+	cli_let_signals();
 	return status;
 }
 

@@ -22,6 +22,11 @@ extern int show_main(int argc, char **argv);
 /* One attempt. NULL: it was told why not, and exit_code says with what to leave. */
 extern StentConn *cli_connect(const Options *options, ExitCode *exit_code);
 
+/* Before a request is sent whose answer cli_answers() waits for; it lets them again. */
+extern void cli_hold_signals(void);
+/* Where it is not called after all. */
+extern void cli_let_signals(void);
+
 /*
  * Waits until nothing is pending. SIGINT, SIGTERM and SIGHUP cancel what the server does for
  * us; the answers, if they come soon, are given to the callbacks all the same, and

@@ -258,11 +258,13 @@ dispatch_one(const Options *options, StentConn *conn, const Request *request)
 	Answer answer = {.status = STENT_LOST};
 	StentError error = {.status = STENT_LOST};
 	bool interrupted = false;
-	StentStatus status =
-		stent_send_dispatch(conn, &request->dispatch, keep_answer, &answer, &error);
+	StentStatus status;
 
+	cli_hold_signals();
+	status = stent_send_dispatch(conn, &request->dispatch, keep_answer, &answer, &error);
 	if (status == STENT_OK)
 		status = cli_answers(conn, &interrupted, &error);
+	cli_let_signals();
 	if (interrupted && answer.status != STENT_OK)
 	{
 		cli_tell(options, answer.status == STENT_REFUSED

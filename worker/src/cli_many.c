@@ -170,11 +170,13 @@ send_batch(const Options *options, StentConn *conn, const StentDispatch *dispatc
 	StentError error = {.status = STENT_LOST};
 	char what[100];
 	bool interrupted = false;
-	StentStatus status =
-		stent_send_dispatch_many(conn, dispatch, batch, print_ids, &answer, &error);
+	StentStatus status;
 
+	cli_hold_signals();
+	status = stent_send_dispatch_many(conn, dispatch, batch, print_ids, &answer, &error);
 	if (status == STENT_OK)
 		status = cli_answers(conn, &interrupted, &error);
+	cli_let_signals();
 	if (answer.status == STENT_OK && !interrupted)
 		return EXIT_DONE;
 	if (interrupted)

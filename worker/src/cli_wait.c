@@ -140,10 +140,13 @@ cli_wait(const Options *options, StentConn *conn, int64_t id, double seconds, bo
 	StentError error = {.status = STENT_LOST};
 	bool interrupted = false;
 	ExitCode exit_code = EXIT_DONE;
-	StentStatus status = stent_send_wait(conn, id, seconds, keep_answer, &answer, &error);
+	StentStatus status;
 
+	cli_hold_signals();
+	status = stent_send_wait(conn, id, seconds, keep_answer, &answer, &error);
 	if (status == STENT_OK)
 		status = cli_answers(conn, &interrupted, &error);
+	cli_let_signals();
 	if (interrupted)
 	{
 		cli_tell(options, "interrupted: task %" PRId64 " goes on", id);
