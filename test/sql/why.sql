@@ -92,7 +92,7 @@ SELECT why(:id);
 -- its role has changed (the wording before 17, where executors need LOGIN)
 ALTER ROLE why_app NOLOGIN;
 SELECT CASE WHEN current_setting('server_version_num')::int >= 170000
-       THEN 'It is ready, but its role why_app cannot log in: ALTER ROLE why_app LOGIN; the handler public.why_f(text) of function "why_f" does not exist any more: an attempt would fail.'
+       THEN 'It is ready, but its role why_app cannot log in: ALTER ROLE why_app LOGIN; the handler public.why_f(pg_catalog.text) of function "why_f" does not exist any more: an attempt would fail.'
        ELSE why(:id) END;
 ALTER ROLE why_app RENAME TO why_gone;
 SELECT why(:id);
