@@ -50,7 +50,6 @@ begin(Claimer *claimer, Store *store, const char *role, char **queues, int n_que
 	claimer->n_queues = n_queues;
 	claimer->want = Max(Min(max, CLAIM_LANES), CLAIM_LANES_MIN);
 	claimer->ahead = Min(max, CLAIM_AHEAD);
-	claimer->lanes = palloc_array(LaneCursor, CLAIM_LANES);
 	claimer->cxt = CurrentMemoryContext;
 	claimer->inserts = ready_inserts;
 	claimer->takes = ready_takes;
@@ -145,7 +144,12 @@ claim_may_serve(Claimer *claimer, int64 bucket)
 void
 claim_add_lane(Claimer *claimer, int64 bucket, int64 first_position, uint64 epoch)
 {
-	LaneCursor *lane = &claimer->lanes[claimer->n_lanes++];
+	LaneCursor *lane;
+
+	/* large, and of many roles most have no work */
+	if (claimer->lanes == NULL)
+		claimer->lanes = MemoryContextAlloc(claimer->cxt, CLAIM_LANES * sizeof(LaneCursor));
+	lane = &claimer->lanes[claimer->n_lanes++];
 
 	lane->bucket = bucket;
 	lane->position = first_position - 1;

@@ -139,6 +139,35 @@ due_seek(Store *store, int64 from_role_key, int64 *bucket, Timestamp *due_at)
 	return found;
 }
 
+/*
+ * The first role with a key of at least from that has entries, dead or alive: its first
+ * bucket. Only the index is read, so what cannot be vacuumed costs nothing, unlike due_seek.
+ */
+bool
+due_next_role(Store *store, int64 from_role_key, int64 *bucket)
+{
+	StoreRel *table = store_table(store, STORE_DUE);
+	IndexScanDesc scan;
+	ScanKeyData key;
+	bool found;
+	bool isnull;
+
+	if (from_role_key > PG_INT32_MAX)
+		return false;
+	scan = compat_index_beginscan(table->rel, table->pkey, GetActiveSnapshot(), 1);
+	scan->xs_want_itup = true;
+	scan->ignore_killed_tuples = false;
+	ScanKeyInit(&key, DUE_ROLE_KEY, BTGreaterEqualStrategyNumber, F_INT4GE,
+				Int32GetDatum((int32) from_role_key));
+	index_rescan(scan, &key, 1, NULL, 0);
+	found = index_getnext_tid(scan, ForwardScanDirection) != NULL;
+	if (found)
+		*bucket = ready_role_bucket(
+			DatumGetInt32(index_getattr(scan->xs_itup, DUE_ROLE_KEY, scan->xs_itupdesc, &isnull)));
+	index_endscan(scan);
+	return found;
+}
+
 /* Begin to look at what has come due of the bucket's role, earliest first. */
 void
 due_scan_begin(DueScan *scan, Store *store, int64 bucket, Timestamp now)

@@ -50,6 +50,7 @@ extern void due_scan_end(DueScan *scan);
 extern bool due_promote_one(Store *store, const DueEntry *entry);
 extern Timestamp due_first(Store *store, int64 bucket, Timestamp after);
 extern bool due_seek(Store *store, int64 from_role_key, int64 *bucket, Timestamp *due_at);
+extern bool due_next_role(Store *store, int64 from_role_key, int64 *bucket);
 extern int due_promote(Store *store, int64 bucket, Timestamp now, int max);
 
 #endif

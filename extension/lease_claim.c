@@ -151,25 +151,23 @@ find_sources_by_index(Claim *claim)
 	}
 }
 
-/* Promote a bounded number of what has come due, of each role. */
+/*
+ * Promote a bounded number of what has come due, of each role. Nothing is read of what is
+ * due later: those are mostly leases that have ended, which a held snapshot keeps.
+ */
 static void
 promote(Claim *claim)
 {
 	Timestamp now = clock_now();
-	int64 role_key = 0;
-	int64 bucket;
-	Timestamp due_at;
+	int64 bucket = 0;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	while (due_seek(claim->store, role_key, &bucket, &due_at))
+	while (due_next_role(claim->store, ready_role_key(bucket), &bucket))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (due_at <= now)
-			(void) due_promote(claim->store, bucket, now, DUE_BATCH);
-		role_key = (int64) ready_role_key(bucket) + 1;
-		if (role_key > PG_INT32_MAX)
-			break;
+		(void) due_promote(claim->store, bucket, now, DUE_BATCH);
+		bucket = ready_role_end(bucket);
 	}
 	PopActiveSnapshot();
 }

@@ -99,6 +99,13 @@ ready_role_key(int64 bucket)
 	return (int32) (bucket >> ROLE_SHIFT);
 }
 
+/* The first bucket of the roles with that part. */
+int64
+ready_role_bucket(int32 role_key)
+{
+	return (int64) role_key << ROLE_SHIFT;
+}
+
 int32
 ready_bucket_lane(int64 bucket)
 {

@@ -32,6 +32,7 @@ extern int64 ready_role_end(int64 bucket);
 extern int64 ready_rank_start(int64 bucket);
 extern int64 ready_rank_end(int64 bucket);
 extern int32 ready_role_key(int64 bucket);
+extern int64 ready_role_bucket(int32 role_key);
 extern int32 ready_bucket_lane(int64 bucket);
 extern int ready_bucket_priority(int64 bucket);
 

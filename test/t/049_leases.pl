@@ -228,4 +228,34 @@ cmp_ok(sql('SELECT count(*) FROM done'), '>', 1000, 'and most were completed');
 comes($node, $left, 'nothing is left', expected => '0 0 0 0 0 0');
 is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), 0, 'no lock is left');
 
+# a snapshot that is held keeps what leases leave behind, here some 40 pages: claims do not
+# read it
+sql(q{SELECT stent.register('many')});
+sql(q{SELECT count(*) FROM stent.dispatch_many('many', array_fill('{}'::jsonb, ARRAY[3010]))});
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM stent.due');
+sub pages
+{
+	my $plan = sql(q{EXPLAIN (ANALYZE, BUFFERS, COSTS off, TIMING off) SELECT * FROM stent.claim('w', 1, '{many}')});
+
+	# a due entry that lives would stand before those that do not
+	sql(q{SELECT stent.complete(t, l.token) FROM stent.lease l, unnest(l.task_ids) t});
+	return $plan =~ /shared hit=(\d+)/ ? $1 : die $plan;
+}
+pages() for 1 .. 4; # what a session reads for the first time is not counted
+my $few = pages();
+sql(q{DO $$
+	DECLARE c record;
+	BEGIN
+		FOR i IN 1 .. 3000 LOOP
+			SELECT * INTO c FROM stent.claim('w', 1, '{many}');
+			COMMIT;
+			PERFORM stent.complete(c.task_id, c.token);
+			COMMIT;
+		END LOOP;
+	END $$});
+my $many = pages();
+cmp_ok($many, '<', $few + 20, "a claim reads $few pages at first, and $many after 3,000 others");
+$holder->quit;
+
 done_testing();
