@@ -13,12 +13,12 @@
 PG_CONFIG ?= pg_config
 
 EXTENSION = extension/stent
-STENT_VERSION = 0.4.0
+STENT_VERSION = 0.5.0
 MODULE_big = stent
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c)))
 DATA_built = sql/stent--$(STENT_VERSION).sql
 # Released install scripts are kept as they were; the upgrade test starts from them.
-DATA = sql/stent--0.1.0.sql sql/stent--0.2.0.sql sql/stent--0.3.0.sql $(wildcard sql/stent--*--*.sql)
+DATA = sql/stent--0.1.0.sql sql/stent--0.2.0.sql sql/stent--0.3.0.sql sql/stent--0.4.0.sql $(wildcard sql/stent--*--*.sql)
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --load-extension=stent

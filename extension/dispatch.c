@@ -239,6 +239,7 @@ dispatch_new_task(const Options *options, Task *task)
 	task->headers = options->headers;
 	task->started_at = task->finished_at = NO_TIME;
 	task->state = TASK_NEW;
+	task->chunk = NO_CHUNK;
 }
 
 static OnDuplicate

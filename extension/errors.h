@@ -28,5 +28,9 @@
 /* what a worker's handler failed with, if it did not say */
 #define STENT_ERR_HANDLER_FAILED MAKE_SQLSTATE('S', 'T', '0', '1', '4')
 #define STENT_ERR_WORKER_LOST MAKE_SQLSTATE('S', 'T', '0', '1', '5')
+#define STENT_ERR_STEP_MISMATCH MAKE_SQLSTATE('S', 'T', '0', '1', '6')
+/* a child's error that a parent's exception block could not catch */
+#define STENT_ERR_CHILD_INTERRUPTED MAKE_SQLSTATE('S', 'T', '0', '1', '7')
+#define STENT_ERR_SUSPENSION_SWALLOWED MAKE_SQLSTATE('S', 'T', '0', '1', '8')
 
 #endif

@@ -59,6 +59,15 @@ get_interval(TupleTableSlot *slot, int column)
 	return copy;
 }
 
+static int
+get_chunk(TupleTableSlot *slot, int column)
+{
+	bool isnull;
+	Datum value = store_column(slot, column, &isnull);
+
+	return isnull ? NO_CHUNK : DatumGetInt32(value);
+}
+
 static char *
 get_text(TupleTableSlot *slot, int column)
 {
@@ -98,6 +107,7 @@ task_from_slot(TupleTableSlot *slot)
 	task->headers = get_json(slot, TASK_HEADERS);
 	task->dedup_key = get_text(slot, TASK_DEDUP_KEY);
 	task->concurrency_key = get_text(slot, TASK_CONCURRENCY_KEY);
+	task->chunk = get_chunk(slot, TASK_CHUNK);
 	task->started_at = task->finished_at = NO_TIME;
 	task->tid = slot->tts_tid;
 	return task;
@@ -137,6 +147,7 @@ task_from_dead_letter(TupleTableSlot *slot)
 	task->result_ref = get_id(slot, ARCHIVE_RESULT_REF);
 	task->error = get_json(slot, ARCHIVE_ERROR);
 	task->concurrency_key = get_text(slot, ARCHIVE_CONCURRENCY_KEY);
+	task->chunk = get_chunk(slot, ARCHIVE_CHUNK);
 	task->tid = slot->tts_tid;
 	return task;
 }
@@ -177,6 +188,7 @@ task_live_values(const Task *task, Datum *values, bool *nulls)
 	put(values, nulls, TASK_CONCURRENCY_KEY,
 		task->concurrency_key ? CStringGetTextDatum(task->concurrency_key) : (Datum) 0,
 		task->concurrency_key == NULL);
+	put(values, nulls, TASK_CHUNK, Int32GetDatum(task->chunk), task->chunk == NO_CHUNK);
 }
 
 void
@@ -211,6 +223,7 @@ task_archive_values(const Task *task, Datum *values, bool *nulls)
 	put(values, nulls, ARCHIVE_CONCURRENCY_KEY,
 		task->concurrency_key ? CStringGetTextDatum(task->concurrency_key) : (Datum) 0,
 		task->concurrency_key == NULL);
+	put(values, nulls, ARCHIVE_CHUNK, Int32GetDatum(task->chunk), task->chunk == NO_CHUNK);
 	put(values, nulls, ARCHIVE_RESULT, JsonbPGetDatum(task->result), task->result == NULL);
 	put(values, nulls, ARCHIVE_RESULT_REF, Int64GetDatum(task->result_ref),
 		task->result_ref == NO_ID);

@@ -28,13 +28,17 @@ typedef enum TaskState
 	TASK_CANCELLED = 'x'
 } TaskState;
 
+/* What is no part of a map, and what is one. */
+#define NO_CHUNK (-2)
+#define A_MAP (-1)
+
 typedef struct Task
 {
 	int64 id;
 	int64 execution_id;
 	int64 parent_id; /* NO_ID for a root */
 	Timestamp created_at;
-	Timestamp due_at;   /* NO_TIME: ready at once */
+	Timestamp due_at; /* NO_TIME: ready at once; of a waiting one: its wait runs out, or DT_NOEND */
 	Timestamp deadline; /* NO_TIME: none */
 	int64 position;     /* in the ready table; NO_ID: its id */
 	Interval *timeout;  /* of one attempt; NULL: none */
@@ -52,6 +56,7 @@ typedef struct Task
 	Jsonb *headers;
 	char *dedup_key;
 	char *concurrency_key;
+	int chunk; /* NO_CHUNK; A_MAP; else which chunk of its parent, a map */
 
 	ItemPointerData tid;  /* of the live row, if it has one */
 	bool changed;         /* differs from that row: giving the task back writes it */

@@ -71,7 +71,8 @@ COMMENT ON TABLE stent.payload IS 'private: large arguments and results';
 
 -- Live tasks only. state: s scheduled, b blocked, r ready, u running (leased),
 -- w waiting. position is null until the task leaves the position it was
--- dispatched with (its id).
+-- dispatched with (its id). chunk: null of an ordinary task, -1 of a map, else the task is
+-- that chunk of its parent, a map.
 CREATE TABLE stent.task (
     id bigint NOT NULL,
     execution_id bigint NOT NULL,
@@ -95,6 +96,7 @@ CREATE TABLE stent.task (
     headers jsonb,
     dedup_key text,
     concurrency_key text,
+    chunk integer,
     CONSTRAINT task_pkey PRIMARY KEY (id),
     CONSTRAINT task_priority_in_range CHECK (priority BETWEEN -100 AND 100),
     CONSTRAINT task_state_is_live CHECK (state IN ('s', 'b', 'r', 'u', 'w'))
@@ -117,7 +119,9 @@ COMMENT ON TABLE stent.ready IS 'private: claimable tasks by role, priority, lan
 
 -- What happens at a time. kind: r becomes ready, d reaches its deadline, k somebody
 -- has to look at a line (then task_id is just a number), l a lease may have expired (then
--- task_id is its token). role_key is the role part of the bucket: a role's entries never
+-- task_id is its token), w a waiting task's wait runs out (infinity: never), n and f
+-- somebody has to look whether the waiting task named in line may go on (then task_id is
+-- just a number; f: something it may wait for has failed). role_key is the role part of the bucket: a role's entries never
 -- stand before another's.
 CREATE TABLE stent.due (
     role_key integer NOT NULL,
@@ -165,11 +169,13 @@ CREATE TABLE stent.pause (
 );
 COMMENT ON TABLE stent.pause IS 'private: paused queues and functions';
 
--- Live tasks that have a parent.
+-- Live tasks that have a parent. bucket: the parent's, for its role; null in rows of
+-- before 0.5.
 CREATE TABLE stent.child (
     execution_id bigint NOT NULL,
     parent_id bigint NOT NULL,
     task_id bigint NOT NULL,
+    bucket bigint,
     CONSTRAINT child_pkey PRIMARY KEY (execution_id, parent_id, task_id)
 );
 COMMENT ON TABLE stent.child IS 'private: live tasks that have a parent';
@@ -216,7 +222,8 @@ CREATE TABLE stent.archive (
     result jsonb,
     result_ref bigint,
     error jsonb,
-    concurrency_key text
+    concurrency_key text,
+    chunk integer
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE stent.archive IS 'private: finished tasks, one partition a day';
 
@@ -258,7 +265,11 @@ CREATE TABLE stent.dedup (
 );
 COMMENT ON TABLE stent.dedup IS 'private: dedup keys of live tasks';
 
--- Remembered points of orchestrators. state: w waiting, c completed, f failed.
+-- Remembered points of orchestrators. state: w waiting, c completed, f failed. position is
+-- just the order in which they came. What a step is found by is its name, if it has one,
+-- or else its place among those that have none, and number: which use of the name, or which
+-- of those without (null, in rows of before 0.5: position). mark: the attempt it
+-- belongs to, replays * 65536 + attempt. A waiting task waits for its last step.
 CREATE TABLE stent.step (
     task_id bigint NOT NULL,
     position integer NOT NULL,
@@ -273,9 +284,24 @@ CREATE TABLE stent.step (
     result jsonb,
     result_ref bigint,
     error jsonb,
+    number integer,
+    mark integer,
+    wake_at timestamp,
+    detail jsonb,
     CONSTRAINT step_pkey PRIMARY KEY (task_id, position)
 );
 COMMENT ON TABLE stent.step IS 'private: remembered steps of orchestrators';
+
+-- Who waits for something that does not know it: what is the id of a task that is not a
+-- child of the waiting one, or of an execution whose signals it waits for. bucket is the
+-- waiting task's.
+CREATE TABLE stent.waiter (
+    what bigint NOT NULL,
+    task_id bigint NOT NULL,
+    bucket bigint NOT NULL,
+    CONSTRAINT waiter_pkey PRIMARY KEY (what, task_id)
+);
+COMMENT ON TABLE stent.waiter IS 'private: waiting tasks by what they wait for, where that is no child of theirs';
 
 -- Execution-scoped counters, as deltas that are summed when read, and context.
 CREATE TABLE stent.counter (
@@ -450,6 +476,7 @@ SELECT pg_catalog.pg_extension_config_dump('stent.dead_letter', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.dedup', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.step', '');
+SELECT pg_catalog.pg_extension_config_dump('stent.waiter', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.counter', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.context', '');
 SELECT pg_catalog.pg_extension_config_dump('stent.tally', '');
