@@ -269,6 +269,15 @@ archive_insert(Store *store, const Task *task)
 		values, nulls);
 }
 
+/* The partition of what finishes at a moment, or NULL. */
+StoreRel *
+archive_leaf(Store *store, Timestamp moment)
+{
+	Oid leaf = leaf_for(moment);
+
+	return OidIsValid(leaf) ? store_leaf(store, leaf) : NULL;
+}
+
 void
 dead_letter_insert(Store *store, const Task *task)
 {

@@ -58,6 +58,7 @@
 #include "json.h"
 #include "shmem.h"
 #include "state_file.h"
+#include "step.h"
 
 /* The task whose handler runs in this session now. */
 static Task *current_task;
@@ -503,21 +504,38 @@ set_time_limit(const Task *task, Attempt *attempt)
 	}
 }
 
-/* The part that may fail. Everything it leaves behind is the subtransaction's. */
-static void
-call_handler(Function *function, Jsonb *args, Attempt *attempt, MemoryContext outer)
+typedef struct HandlerCall
 {
-	Handler *handler = function_handler(function);
-	MemoryContext newest_portal = portals_context()->firstchild;
+	Function *function;
+	Jsonb *args;
+} HandlerCall;
+
+static Jsonb *
+call_handler(const Task *task, void *arg)
+{
+	HandlerCall *call = arg;
+	Handler *handler = function_handler(call->function);
 	Jsonb *result;
-	MemoryContext old;
 
 	if (handler == NULL)
 		ereport(ERROR, (errcode(STENT_ERR_HANDLER_UNUSABLE),
-						errmsg("function \"%s\" has no handler any more", function->name),
+						errmsg("function \"%s\" has no handler any more", call->function->name),
 						errhint("It was registered again for external workers.")));
-	handler_check_args(handler, function->name, args);
-	result = handler_call(handler, args);
+	handler_check_args(handler, call->function->name, call->args);
+	result = handler_call(handler, call->args);
+	if (steps_current() != NULL)
+		steps_check_end(steps_current());
+	return result;
+}
+
+/* The part that may fail. Everything it leaves behind is the subtransaction's. */
+static void
+do_body(const Task *task, Attempt *attempt, AttemptBody body, void *arg, MemoryContext outer)
+{
+	MemoryContext newest_portal = portals_context()->firstchild;
+	Jsonb *result = body(task, arg);
+	MemoryContext old;
+
 	if (portals_context()->firstchild != newest_portal)
 		close_cursors(newest_portal);
 	attempt_settle_constraints();
@@ -536,20 +554,54 @@ call_handler(Function *function, Jsonb *args, Attempt *attempt, MemoryContext ou
 	attempt->result = result;
 }
 
+/* How an attempt ended that raised an error. */
+static void
+judge_error(Task *task, Attempt *attempt)
+{
+	const Steps *steps = steps_current();
+
+	if (interrupt_wanted)
+		attempt->end = ATTEMPT_INTERRUPTED;
+	else if (attempt->limit_us >= 0 && timer_fired)
+	{
+		attempt->end = attempt->limit_end;
+		if (attempt->limit_end == ATTEMPT_TIMED_OUT)
+			attempt->error = timeout_error(task, task->timeout);
+	}
+	else if (is_real_cancel(attempt->error))
+		ReThrowError(attempt->error);
+	else if (steps != NULL && steps->suspended && step_is_suspension(attempt->error, task))
+		attempt->end = ATTEMPT_SUSPENDED;
+	else if (steps != NULL && steps->suspended &&
+			 attempt->error->sqlerrcode != STENT_ERR_SUSPENSION_SWALLOWED)
+		attempt->error = step_swallowed(task, attempt->error);
+	else if (step_is_child_error(attempt->error))
+		attempt->final = true;
+}
+
+/* Run the task's handler, as attempt_do. */
+void
+attempt_run(Store *store, Task *task, Attempt *attempt)
+{
+	/* read before the subtransaction, which must not own what the store opens */
+	HandlerCall call = {.function = function_by_id(store, task->function_id)};
+
+	call.args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
+	attempt_do(store, task, attempt, call_handler, &call);
+}
+
 /*
- * Run the task's handler. On return the subtransaction is over, nothing of it is
- * left in the session, and attempt says how it ended. A cancellation of the
+ * Do something for a task as its attempt. On return the subtransaction is over, nothing
+ * of it is left in the session, and attempt says how it ended. A cancellation of the
  * session itself goes through to the caller.
  */
 void
-attempt_run(Store *store, Task *task, Attempt *attempt)
+attempt_do(Store *store, Task *task, Attempt *attempt, AttemptBody body, void *arg)
 {
 	MemoryContext outer = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorContextCallback *callers = error_context_stack;
-	/* read before the subtransaction, which must not own what the store opens */
-	Function *function = function_by_id(store, task->function_id);
-	Jsonb *args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
+	const Function *function = function_by_id(store, task->function_id);
 	int guc_level;
 	Oid user;
 	int sec_context;
@@ -581,7 +633,7 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 		if (attempt->limit_us >= 0)
 			timer_start(attempt->limit_us);
 		begin_task(task);
-		call_handler(function, args, attempt, outer);
+		do_body(task, attempt, body, arg, outer);
 		timer_stop();
 		end_task();
 		if (interrupt_wanted || (timer_fired && attempt->limit_us >= 0))
@@ -610,16 +662,6 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 		clear_session();
 
 	attempt->used_temp = (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0;
-	if (attempt->error == NULL)
-		return;
-	if (interrupt_wanted)
-		attempt->end = ATTEMPT_INTERRUPTED;
-	else if (attempt->limit_us >= 0 && timer_fired)
-	{
-		attempt->end = attempt->limit_end;
-		if (attempt->limit_end == ATTEMPT_TIMED_OUT)
-			attempt->error = timeout_error(task, task->timeout);
-	}
-	else if (is_real_cancel(attempt->error))
-		ReThrowError(attempt->error);
+	if (attempt->error != NULL)
+		judge_error(task, attempt);
 }

@@ -18,7 +18,8 @@ typedef enum AttemptEnd
 	ATTEMPT_TIMED_OUT,        /* its own timeout: a failure like others */
 	ATTEMPT_PAST_DEADLINE,    /* the execution's max_duration */
 	ATTEMPT_RESULT_TOO_LARGE, /* a failure no retry would mend */
-	ATTEMPT_INTERRUPTED       /* for somebody who cancels the task: not charged */
+	ATTEMPT_INTERRUPTED,      /* for somebody who cancels the task: not charged */
+	ATTEMPT_SUSPENDED         /* the handler was left at a step that is not done */
 } AttemptEnd;
 
 typedef struct Attempt
@@ -26,12 +27,17 @@ typedef struct Attempt
 	AttemptEnd end;
 	Jsonb *result;        /* of a success; NULL = JSON null */
 	ErrorData *error;     /* of anything else */
+	bool final;           /* of a failure: not to be retried, whatever the policy says */
 	bool used_temp;       /* touched the temporary schema */
 	int64 limit_us;       /* how long it may last; -1 = any time */
 	AttemptEnd limit_end; /* what it means to last longer */
 } Attempt;
 
+/* What is to be done in an attempt's subtransaction; the result in any context. */
+typedef Jsonb *(*AttemptBody)(const Task *task, void *arg);
+
 extern void attempt_run(Store *store, Task *task, Attempt *attempt);
+extern void attempt_do(Store *store, Task *task, Attempt *attempt, AttemptBody body, void *arg);
 extern void attempt_settle_constraints(void);
 extern const Task *attempt_task(void);
 extern void attempt_own_session(void);

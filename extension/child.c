@@ -22,13 +22,16 @@
 #include "child.h"
 #include "compat.h"
 #include "fault.h"
+#include "intern.h"
+#include "ready.h"
 
 enum
 {
 	CHILD_EXECUTION_ID = 1,
 	CHILD_PARENT_ID,
 	CHILD_TASK_ID,
-	CHILD_COLUMNS = CHILD_TASK_ID
+	CHILD_BUCKET,
+	CHILD_COLUMNS = CHILD_BUCKET
 };
 
 /* Parents whose place is remembered, before that begins anew. */
@@ -40,12 +43,32 @@ typedef struct KnownTask
 	bool below;
 } KnownTask;
 
+/* Where whoever serves the parent of a live task looks for nudges; 0: it has finished. */
+static int64
+find_parent_bucket(Store *store, const Task *task)
+{
+	Task *parent = task_find_live(store, task->parent_id);
+	int64 bucket = 0;
+
+	if (parent != NULL)
+	{
+		bucket = ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority,
+							  parent->lane_id);
+		pfree(parent);
+	}
+	return bucket;
+}
+
 void
-child_insert(Store *store, const Task *task)
+child_insert(Store *store, Task *task)
 {
 	Datum values[CHILD_COLUMNS];
 	bool nulls[CHILD_COLUMNS] = {0};
 
+	if (task->parent_bucket == 0)
+		task->parent_bucket = find_parent_bucket(store, task);
+	values[CHILD_BUCKET - 1] = Int64GetDatum(task->parent_bucket);
+	nulls[CHILD_BUCKET - 1] = task->parent_bucket == 0;
 	values[CHILD_EXECUTION_ID - 1] = Int64GetDatum(task->execution_id);
 	values[CHILD_PARENT_ID - 1] = Int64GetDatum(task->parent_id);
 	values[CHILD_TASK_ID - 1] = Int64GetDatum(task->id);
@@ -53,21 +76,46 @@ child_insert(Store *store, const Task *task)
 	STENT_FAULT("child_after_insert");
 }
 
-void
-child_delete(Store *store, const Task *task)
+static bool
+find_child(StoreRel *table, int64 execution_id, int64 parent_id, int64 id)
 {
-	StoreRel *table = store_table(store, STORE_CHILD);
 	ScanKeyData keys[3];
 
 	ScanKeyInit(&keys[0], CHILD_EXECUTION_ID, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(task->execution_id));
+				Int64GetDatum(execution_id));
 	ScanKeyInit(&keys[1], CHILD_PARENT_ID, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(task->parent_id));
-	ScanKeyInit(&keys[2], CHILD_TASK_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task->id));
-	if (!store_find(table, GetActiveSnapshot(), keys, 3))
+				Int64GetDatum(parent_id));
+	ScanKeyInit(&keys[2], CHILD_TASK_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	return store_find(table, GetActiveSnapshot(), keys, 3);
+}
+
+/* Whether the task is a live child of that one. */
+bool
+child_lives(Store *store, int64 execution_id, int64 parent_id, int64 id)
+{
+	StoreRel *table = store_table(store, STORE_CHILD);
+	bool found = find_child(table, execution_id, parent_id, id);
+
+	ExecClearTuple(table->out);
+	return found;
+}
+
+/* The task has ended; what its row tells of the parent is kept in the task. */
+void
+child_delete(Store *store, Task *task)
+{
+	StoreRel *table = store_table(store, STORE_CHILD);
+	Datum bucket;
+	bool isnull;
+
+	if (!find_child(table, task->execution_id, task->parent_id, task->id))
 		elog(ERROR, "task " INT64_FORMAT " is not known as a child", task->id);
+	bucket = store_column(table->out, CHILD_BUCKET, &isnull);
+	task->parent_bucket = isnull ? 0 : DatumGetInt64(bucket);
 	store_delete_found(table);
 	ExecClearTuple(table->out);
+	if (task->parent_bucket == 0)
+		task->parent_bucket = find_parent_bucket(store, task);
 	STENT_FAULT("child_after_delete");
 }
 

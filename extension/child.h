@@ -19,8 +19,9 @@ typedef struct Subtree
 	MemoryContext cxt; /* holds known */
 } Subtree;
 
-extern void child_insert(Store *store, const Task *task);
-extern void child_delete(Store *store, const Task *task);
+extern void child_insert(Store *store, Task *task);
+extern void child_delete(Store *store, Task *task);
+extern bool child_lives(Store *store, int64 execution_id, int64 parent_id, int64 id);
 extern bool child_next_parent(Store *store, int64 execution_id, int64 *parent_id);
 extern int child_page(Store *store, int64 execution_id, int64 parent_id, int64 after, int64 *ids,
 					  int max);

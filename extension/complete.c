@@ -9,7 +9,10 @@
 
 #include "access/xact.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
+#include "archive.h"
 #include "clock.h"
 #include "complete.h"
 #include "errors.h"
@@ -20,6 +23,31 @@
 #include "retry.h"
 #include "tally.h"
 
+/* Forget what failed before. */
+static void
+forget_attempts(Store *store, const Task *task)
+{
+	StoreRel *table = store_table(store, STORE_ATTEMPT);
+	ScanKeyData keys[2];
+
+	if (task->attempt == 0)
+		return;
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(task->id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(task->replays));
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	while (store_find(table, GetActiveSnapshot(), keys, 2))
+	{
+		store_delete_found(table);
+		ExecClearTuple(table->out);
+		PopActiveSnapshot();
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+	}
+	ExecClearTuple(table->out);
+	PopActiveSnapshot();
+}
+
 /* The handler returned: archive the task with its result. */
 void
 complete_success(Store *store, Task *task, Jsonb *result)
@@ -28,6 +56,21 @@ complete_success(Store *store, Task *task, Jsonb *result)
 	task->finished_at = clock_now();
 	task->result = result;
 	task_move(store, task, TASK_COMPLETED);
+}
+
+/* The handler wants to begin anew, with other arguments: as a task that never ran. */
+void
+complete_continued(Store *store, Task *task, Jsonb *args)
+{
+	task->args = args;
+	payload_place(store, &task->args, &task->args_ref);
+	forget_attempts(store, task);
+	task->attempt = task->lost = task->crashed = 0;
+	task->due_at = clock_now();
+	task->changed = true;
+	if (task->concurrency_key == NULL)
+		task->position = store_next_id();
+	task_move(store, task, TASK_READY);
 }
 
 static void

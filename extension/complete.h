@@ -15,6 +15,7 @@ extern void complete_failure_given(Store *store, Task *task, const char *code, J
 extern void complete_lost(Store *store, Task *task);
 extern void complete_past_deadline(Store *store, Task *task);
 extern void complete_cancelled(Store *store, Task *task, const char *message);
+extern void complete_continued(Store *store, Task *task, Jsonb *args);
 extern void complete_give_back(Store *store, Task *task);
 extern bool complete_crash(Store *store, Task *task);
 

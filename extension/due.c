@@ -25,8 +25,11 @@
 #include "lease.h"
 #include "line.h"
 #include "ready.h"
+#include "waiting.h"
 #include "errors.h"
 #include "complete.h"
+
+uint64 due_looks;
 
 static void
 insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket, int64 line)
@@ -57,6 +60,14 @@ void
 due_nudge(Store *store, int64 line, int64 bucket)
 {
 	insert(store, DUE_NUDGE_AT, store_next_id(), DUE_NUDGE, bucket, line);
+	announce_nudge(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket);
+}
+
+/* The same at a waiting task. */
+void
+due_nudge_waiting(Store *store, char kind, int64 task_id, int64 bucket)
+{
+	insert(store, DUE_NUDGE_AT, store_next_id(), kind, bucket, task_id);
 	announce_nudge(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket);
 }
 
@@ -174,6 +185,7 @@ due_scan_begin(DueScan *scan, Store *store, int64 bucket, Timestamp now)
 {
 	ScanKeyData keys[2];
 
+	due_looks++;
 	scan->ended = false;
 	scan->table = store_table(store, STORE_DUE);
 	scan->scan =
@@ -277,6 +289,11 @@ act_on(Store *store, const DueEntry *entry)
 			return line_nudged(store, entry);
 		case DUE_LEASE:
 			return lease_due(store, entry);
+		case DUE_WAIT:
+			return waiting_ran_out(store, entry);
+		case DUE_HAPPENED:
+		case DUE_FAILED:
+			return waiting_nudged(store, entry);
 		default:
 			return end_delay(store, entry);
 	}
@@ -299,7 +316,7 @@ due_promote_one(Store *store, const DueEntry *entry)
 {
 	bool done;
 
-	if (entry->kind != DUE_NUDGE && GetActiveSnapshot()->curcid == GetCurrentCommandId(false))
+	if (!due_is_nudge(entry->kind) && GetActiveSnapshot()->curcid == GetCurrentCommandId(false))
 		return act_on(store, entry);
 	/*
 	 * What this very transaction did since it looked may have taken the entry, or moved
@@ -328,12 +345,12 @@ due_promote(Store *store, int64 bucket, Timestamp now, int max)
 	due_scan_begin(&scan, store, bucket, now);
 	while (done < max && due_scan_next(&scan, &entry))
 	{
-		/* a line that somebody is deciding may have many nudges */
-		if (entry.kind == DUE_NUDGE && entry.line == undecided)
+		/* what somebody else is deciding may have many nudges */
+		if (due_is_nudge(entry.kind) && entry.line == undecided)
 			continue;
 		if (due_promote_one(store, &entry))
 			done++;
-		else if (entry.kind == DUE_NUDGE)
+		else if (due_is_nudge(entry.kind))
 			undecided = entry.line;
 	}
 	due_scan_end(&scan);

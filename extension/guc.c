@@ -26,6 +26,7 @@ int stent_idle_timeout = 60000;
 int stent_max_lanes = 10000;
 int stent_max_crashes = 5;
 int stent_task_pool_size = 256;
+int stent_steps_warning = 1000;
 int stent_lease_duration = 300000;
 int stent_max_lost = 5;
 
@@ -234,6 +235,14 @@ guc_init(void)
 	DefineCustomIntVariable(
 		"stent.task_pool_size", "How many tasks an await or a map has in flight by default.",
 		"Default 256.", &stent_task_pool_size, 256, 1, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+
+	/*
+	 * stent.steps_warning: a task that has this many steps is warned of in the log of
+	 * whoever runs it, once: each time it goes on it passes all of them again. 0: never.
+	 */
+	DefineCustomIntVariable("stent.steps_warning", "How many steps of one task are warned of.",
+							"Default 1000.", &stent_steps_warning, 1000, 0, INT_MAX, PGC_USERSET, 0,
+							NULL, NULL, NULL);
 
 	fault_init();
 	MarkGUCPrefixReserved("stent");

@@ -15,6 +15,7 @@ extern int stent_idle_timeout; /* ms */
 extern int stent_max_lanes;
 extern int stent_max_crashes;
 extern int stent_task_pool_size;
+extern int stent_steps_warning;
 extern int stent_lease_duration; /* ms */
 extern int stent_max_lost;
 extern int64 guc_retention_us(void); /* -1 = off */

@@ -42,7 +42,7 @@
 #include "limit.h"
 #include "place.h"
 #include "ready.h"
-#include "whereabouts.h"
+#include "ending.h"
 
 /* A number nobody can guess, nor meet again after a restore. */
 int64

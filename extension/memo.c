@@ -26,7 +26,7 @@
 #include "fault.h"
 #include "memo.h"
 #include "task.h"
-#include "whereabouts.h"
+#include "ending.h"
 
 enum MemoColumn
 {

@@ -148,6 +148,12 @@ reschedule(Store *store, int64 id, const Change *change)
 			/* what runs in this session has no entry any more */
 			if (attempt_task() == NULL || attempt_task()->id != id)
 				result = task_try_take(store, task, &holder);
+			if (result == TM_Ok && change->has_time && task->state == TASK_WAITING)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("task " INT64_FORMAT " waits and cannot be given another time", id),
+						 errhint("It goes on when what it waits for has happened; "
+								 "stent.why() tells what that is.")));
 			if (result == TM_Ok)
 			{
 				STENT_FAULT("reschedule_after_take");

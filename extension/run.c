@@ -45,9 +45,11 @@
 #include "ready.h"
 #include "registry.h"
 #include "run.h"
+#include "settle.h"
 #include "shmem.h"
 #include "slots.h"
 #include "state_file.h"
+#include "step.h"
 
 /* How long this session's attempts at a function took. */
 typedef struct FunctionTime
@@ -179,6 +181,83 @@ is_conflict(int code)
 	return code == ERRCODE_T_R_DEADLOCK_DETECTED || code == ERRCODE_T_R_SERIALIZATION_FAILURE;
 }
 
+/* A local step is done, well or not; false: how it ended is how the attempt ended. */
+static bool
+act(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
+{
+	Step *step = steps->blocking;
+
+	steps->acting = true;
+	attempt_do(batch->store, task, attempt, step->act, step->arg);
+	steps->acting = false;
+	if (attempt->end == ATTEMPT_SUCCEEDED)
+		step_done(step, attempt->result);
+	else if (attempt->end == ATTEMPT_RESULT_TOO_LARGE ||
+			 (attempt->end == ATTEMPT_FAILED && !is_conflict(attempt->error->sqlerrcode)))
+		step_failed(step, json_error(attempt->error, false));
+	else
+		return false;
+	step->act = NULL;
+	STENT_FAULT("run_after_step");
+	return true;
+}
+
+/*
+ * Run the handler, and again after each local step that it comes to. Where that takes
+ * long, what is done so far is committed: then the attempt has ended as suspended, and
+ * waits for nothing.
+ */
+static void
+run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
+{
+	MemoryContext cxt =
+		AllocSetContextCreate(CurrentMemoryContext, "stent run", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+
+	for (;;)
+	{
+		attempt_run(batch->store, task, attempt);
+		if (attempt->used_temp)
+			batch->must_end = true;
+		if (attempt->end != ATTEMPT_SUSPENDED)
+			break;
+		if (steps->blocking->act == NULL)
+		{
+			MemoryContextSwitchTo(old);
+			if (settle_suspended(batch->store, steps) == SETTLE_WAITS)
+				break;
+		}
+		else
+		{
+			if (!act(batch, task, steps, attempt))
+				break;
+			attempt->end = ATTEMPT_SUSPENDED;
+			if (elapsed_us(batch) >= stent_batch_time * 1000.0 ||
+				subxids_in_use() + 2 > PGPROC_MAX_CACHED_SUBXIDS || somebody_waits())
+				break;
+		}
+		steps_rerun(steps);
+		MemoryContextReset(cxt);
+		MemoryContextSwitchTo(cxt);
+		CommandCounterIncrement();
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* The handler succeeded: the task has ended, or begins anew. */
+static void
+succeed(Store *store, Task *task, Steps *steps, Jsonb *result)
+{
+	if (!steps->continued)
+	{
+		settle_success(store, steps);
+		complete_success(store, task, result);
+		return;
+	}
+	settle_continued(store, steps);
+	complete_continued(store, task, steps->new_args);
+}
+
 /* Run a task that was just taken, and write its end; false if it was given back. */
 static bool
 run_task(Batch *batch, Task *task)
@@ -187,6 +266,7 @@ run_task(Batch *batch, Task *task)
 	int subxids = subxids_in_use();
 	double begin;
 	Attempt attempt;
+	Steps steps;
 	ErrorData *charge;
 
 	task_move(store, task, TASK_RUNNING);
@@ -209,17 +289,29 @@ run_task(Batch *batch, Task *task)
 	if (stent_shared != NULL)
 		state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
 	STENT_FAULT("run_before_handler");
-	attempt_run(store, task, &attempt);
+	steps_begin(&steps, task, CurrentMemoryContext);
+	run_handler(batch, task, &steps, &attempt);
+	steps_end();
 	STENT_FAULT("run_after_handler");
 	learn_time(task->function_id, elapsed_us(batch) - begin);
 	batch->most_subxids = Max(batch->most_subxids, subxids_in_use() - subxids);
-	if (attempt.used_temp || attempt.end != ATTEMPT_SUCCEEDED)
+	if (attempt.used_temp ||
+		(attempt.end != ATTEMPT_SUCCEEDED && attempt.end != ATTEMPT_SUSPENDED))
 		batch->must_end = true;
 
 	switch (attempt.end)
 	{
 		case ATTEMPT_SUCCEEDED:
-			complete_success(store, task, attempt.result);
+			succeed(store, task, &steps, attempt.result);
+			break;
+		case ATTEMPT_SUSPENDED:
+			if (task->state == TASK_RUNNING)
+			{
+				/* in the middle of its local steps */
+				settle_given_back(store, &steps);
+				complete_give_back(store, task);
+				batch->must_end = true;
+			}
 			break;
 		case ATTEMPT_PAST_DEADLINE:
 			complete_past_deadline(store, task);
@@ -233,12 +325,15 @@ run_task(Batch *batch, Task *task)
 				batch->given_back++;
 				return false;
 			}
-			complete_failure(store, task, attempt.error, false);
+			settle_failure(store, &steps);
+			complete_failure(store, task, attempt.error, attempt.final);
 			break;
 		case ATTEMPT_TIMED_OUT:
+			settle_failure(store, &steps);
 			complete_failure(store, task, attempt.error, false);
 			break;
 		case ATTEMPT_RESULT_TOO_LARGE:
+			settle_failure(store, &steps);
 			complete_failure(store, task, attempt.error, true);
 			break;
 		case ATTEMPT_INTERRUPTED:
@@ -284,7 +379,7 @@ may_promote(Batch *batch, const DueEntry *entry)
 	const Lane *lane;
 
 	if (entry->kind != DUE_NUDGE)
-		return entry->kind == DUE_READY;
+		return entry->kind == DUE_READY || entry->kind == DUE_WAIT || due_is_nudge(entry->kind);
 	if (!batch->claimer.board)
 		return true;
 	lane = lane_get(batch->store, ready_bucket_lane(entry->bucket));
@@ -310,7 +405,7 @@ best_due(Batch *batch, DueEntry *entries, int n)
 				 ready_bucket_priority(entry->bucket) > ready_bucket_priority(best->bucket)))
 				best = entry;
 		}
-	} while (best != NULL && best->kind != DUE_NUDGE && !may_start(batch, best->bucket));
+	} while (best != NULL && !due_is_nudge(best->kind) && !may_start(batch, best->bucket));
 	return best;
 }
 
@@ -396,7 +491,7 @@ promote_before(Batch *batch)
 	else if (may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
 	{
 		uint64 inserts = ready_inserts;
-		bool sure = have_ready || best->kind != DUE_NUDGE;
+		bool sure = have_ready || !due_is_nudge(best->kind);
 
 		promote_some(batch, now);
 		if (!sure || (!have_ready && ready_inserts == inserts))

@@ -12,22 +12,28 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
 #include "access.h"
 #include "child.h"
 #include "compat.h"
 #include "errors.h"
+#include "fault.h"
 #include "intern.h"
 #include "json.h"
 #include "outcome.h"
 #include "registry.h"
+#include "signals.h"
 #include "task.h"
+#include "waiting.h"
 
 static Datum
 name_argument(FunctionCallInfo fcinfo)
@@ -154,6 +160,102 @@ put(int64 execution_id, Datum name, Jsonb *payload)
 	cold_end(&cold);
 }
 
+/* Have those who wait for signals of the execution look. */
+static void
+tell_waiting(int64 execution_id)
+{
+	Store *store = store_open("stent.signal()");
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	waiting_tell_signal(store, execution_id);
+	PopActiveSnapshot();
+	store_close(store);
+}
+
+enum
+{
+	SIGNAL_EXECUTION_ID = 1,
+	SIGNAL_NAME,
+	SIGNAL_NUMBER,
+	SIGNAL_PAYLOAD
+};
+
+static bool
+find_signal(StoreRel *table, Snapshot snapshot, int64 execution_id, const char *name)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], SIGNAL_EXECUTION_ID, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(execution_id));
+	ScanKeyInit(&keys[1], SIGNAL_NAME, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
+	keys[1].sk_collation = DEFAULT_COLLATION_OID;
+	return store_find(table, snapshot, keys, 2);
+}
+
+/* The latest value of a signal, by the active snapshot, if its number is above one. */
+bool
+signal_read(Store *store, int64 execution_id, const char *name, int64 after, Signal *signal)
+{
+	StoreRel *table = store_table(store, STORE_SIGNAL);
+	bool found = find_signal(table, GetActiveSnapshot(), execution_id, name);
+	bool isnull;
+
+	if (found)
+	{
+		signal->number = DatumGetInt64(slot_getattr(table->out, SIGNAL_NUMBER, &isnull));
+		signal->payload =
+			DatumGetJsonbPCopy(slot_getattr(table->out, SIGNAL_PAYLOAD, &isnull));
+	}
+	ExecClearTuple(table->out);
+	return found && signal->number > after;
+}
+
+/* What a step that waits for a signal says of it: its name, and the number it has had. */
+static char *
+awaited(const Jsonb *detail, int64 *after)
+{
+	JsonbValue buf;
+	JsonbValue *number = getKeyJsonValueFromContainer(
+		unconstify(JsonbContainer *, &detail->root), "after", strlen("after"), &buf);
+
+	*after = number != NULL && number->type == jbvNumeric
+				 ? DatumGetInt64(DirectFunctionCall1(numeric_int8,
+													 NumericGetDatum(number->val.numeric)))
+				 : 0;
+	return json_string_field(unconstify(Jsonb *, detail), "name");
+}
+
+/* Whether there is, by the active snapshot, the signal that such a step waits for. */
+bool
+signal_is_newer(Store *store, int64 execution_id, const Jsonb *detail)
+{
+	Signal signal;
+	int64 after;
+	char *name = awaited(detail, &after);
+
+	return signal_read(store, execution_id, name, after, &signal);
+}
+
+/* Whether there may be: it is, or may soon be, committed. */
+bool
+signal_may_be_newer(Store *store, int64 execution_id, const Jsonb *detail)
+{
+	StoreRel *table = store_table(store, STORE_SIGNAL);
+	SnapshotData dirty;
+	int64 after;
+	char *name = awaited(detail, &after);
+	bool newer = false;
+	bool isnull;
+
+	InitDirtySnapshot(dirty);
+	if (find_signal(table, &dirty, execution_id, name))
+		newer = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax) ||
+				DatumGetInt64(slot_getattr(table->out, SIGNAL_NUMBER, &isnull)) > after;
+	ExecClearTuple(table->out);
+	return newer;
+}
+
 PG_FUNCTION_INFO_V1(stent_signal);
 Datum
 stent_signal(PG_FUNCTION_ARGS)
@@ -170,5 +272,7 @@ stent_signal(PG_FUNCTION_ARGS)
 	json_check_size(payload, "payload");
 	check_execution(PG_GETARG_INT64(0));
 	put(PG_GETARG_INT64(0), name, payload);
+	STENT_FAULT("signal_written");
+	tell_waiting(PG_GETARG_INT64(0));
 	PG_RETURN_VOID();
 }

@@ -27,9 +27,11 @@
 #include "registry.h"
 #include "run.h"
 #include "shmem.h"
+#include "step.h"
 #include "state_file.h"
 #include "store.h"
 #include "tally.h"
+#include "waiting.h"
 
 PG_MODULE_MAGIC;
 
@@ -48,6 +50,8 @@ _PG_init(void)
 	/* before announce's: who is told of what we committed finds our places free */
 	place_init();
 	line_init();
+	step_init();
+	waiting_init();
 	pause_init();
 	/* callbacks registered last are called first: totals are written before others look, */
 	tally_init();

@@ -4,15 +4,16 @@
  *
  * A function that is a step begins with step_next. If the step is new, it says how it is
  * to be made, and then has it done at once (step_done), leaves it to be made when the
- * handler is over (make), or suspends the handler (step_wait, step_act):
+ * handler is over (make), or suspends the handler (step_child, step_wait):
  *
+ *	  steps_require("stent.call()", hint);
  *	  step = step_next(STEP_CALL, name, function_id, digest, what);
  *	  if (step->fresh)
  *	  {
  *		  step->make = make_child;
- *		  step->arg = ...;             in step_context()
+ *		  step->arg = ...;                  in step_context()
  *	  }
- *	  step_child(step, &ending);       suspends unless the child has finished
+ *	  return step_child_result(step);       suspends unless the child has finished
  *
  * Nothing is written while the handler runs: its subtransaction may yet be undone.
  * settle.c writes what is dirty when it is over.
@@ -21,6 +22,8 @@
 #define STENT_STEP_H
 
 #include "postgres.h"
+
+#include "fmgr.h"
 
 #include "compat.h"
 #include "ending.h"
@@ -46,12 +49,11 @@ typedef enum StepKind
 #define STEP_COMPLETED 'c'
 #define STEP_FAILED 'f'
 
-typedef struct Step Step;
-
 /*
  * Make the child that a step stands for, outside of the handler's subtransaction, in the
- * transaction that ends this run of the handler. Returns its id. Must not fail by what the
- * user gave: that was checked when the step was met.
+ * transaction that ends this run of the handler. Returns its id, or that of another task
+ * which does the same. Must not fail by what the user gave: that was checked when the
+ * step was met.
  */
 typedef int64 (*StepMake)(Store *store, const Task *parent, void *arg);
 
@@ -59,9 +61,9 @@ typedef int64 (*StepMake)(Store *store, const Task *parent, void *arg);
  * Do a local step: in a subtransaction of its own, as a handler runs; what it returns is
  * remembered, an error is the step's.
  */
-typedef Jsonb *(*StepAct)(Store *store, Task *parent, void *arg);
+typedef Jsonb *(*StepAct)(const Task *parent, void *arg);
 
-struct Step
+typedef struct Step
 {
 	/* what it is found by */
 	char *name; /* NULL: by its number among those without */
@@ -83,56 +85,75 @@ struct Step
 	Jsonb *error;
 	Jsonb *detail;
 
-	bool met;      /* in this run of the handler */
-	bool fresh;    /* met for the first time: step_next has just made it */
-	bool stored;   /* has a row */
-	bool dirty;    /* the row is not what this says */
-	bool undone;   /* the block that made it was rolled back: its child is not to be made */
-	bool blocking; /* what the handler was suspended for */
+	bool met;    /* in this run of the handler */
+	bool fresh;  /* new to this attempt: step_next has just made it */
+	bool stored; /* has a row */
+	bool dirty;  /* the row, if any, is not what this says */
+	bool undone; /* the block that made it was rolled back: its child is not to be made */
 	SubTransactionId subid;
-	StepMake make;
-	StepAct act;
+	StepMake make; /* until that is done */
+	StepAct act;   /* the same */
 	void *arg;
+	int64 *strangers; /* tasks waited for that are no children, or the execution for a signal */
+	int n_strangers;
 	ItemPointerData tid;
-};
+} Step;
 
-/* The steps of the attempt that runs in this session, or of one that a worker suspends. */
+/* The steps of a task whose handler runs, or that a worker suspends. */
 typedef struct Steps
 {
-	MemoryContext cxt;
+	MemoryContext cxt; /* holds all of them; a child of parent_cxt, made when needed */
+	MemoryContext parent_cxt;
 	Task *task;
 	bool loaded;
 	int n;
 	int max;
-	Step **steps; /* by position */
-	int unnamed;  /* met so far without a name, in this run */
+	Step **steps; /* by position, as far as they had one when loaded */
+	int next;     /* the one that is probably met next */
+	int unnamed;  /* met so far without a name */
 	int next_position;
-	bool
-		branched; /* a failed step of an earlier attempt was forgotten: what came after may differ */
-	bool suspended;      /* the handler is being left */
-	bool continued;      /* continue_as_new was called */
-	bool acting;         /* a local step runs */
-	bool ever_suspended; /* this task, in this or an earlier transaction */
-	Jsonb *new_args;     /* of continue_as_new */
-	Step *blocking;
+	bool branched;  /* a failed step was forgotten: what came after it may differ */
+	bool suspended; /* the handler is being left */
+	bool continued; /* continue_as_new was called */
+	bool acting;    /* a local step runs */
+	bool waited;    /* has been suspended, in this transaction or before */
+	Jsonb *new_args; /* of continue_as_new */
+	Step *blocking;  /* what it was suspended for */
 } Steps;
 
-/* --- in the handler --- */
-
-extern Task *step_task(const char *function);
+/* in the handler */
+extern Steps *steps_require(const char *function, const char *hint);
 extern MemoryContext step_context(void);
-extern Step *step_next(StepKind kind, char *name, int32 function_id, uint64 digest,
+extern Step *step_next(StepKind kind, const char *name, int32 function_id, uint64 digest,
 					   const char *what);
-extern Steps *steps_current(void);
 extern void step_done(Step *step, Jsonb *result);
 extern void step_failed(Step *step, Jsonb *error);
 extern Jsonb *step_result(Step *step);
 extern void step_child(Step *step, Ending *ending);
 extern Jsonb *step_child_result(Step *step);
+extern void step_no_task(int64 id, int index);
+pg_noreturn extern void step_fail_child(Step *step, int64 child_id, const Ending *ending,
+										int index);
+pg_noreturn extern void step_fail(Step *step, Jsonb *error);
+pg_noreturn extern void step_ran_out(Step *step);
+pg_noreturn extern void step_raise_again(Step *step);
 pg_noreturn extern void step_wait(Step *step);
-pg_noreturn extern void step_raise(const Jsonb *error, const char *prefix);
-extern uint64 step_digest(Jsonb *args);
-extern char *step_name_argument(FunctionCallInfo fcinfo, int arg);
+extern uint64 step_digest(const void *data, size_t size);
+extern uint64 step_digest_json(Jsonb *args);
+extern char *step_name_argument(FunctionCallInfo fcinfo, int arg, const char *what);
 extern const char *step_kind_name(StepKind kind);
+
+/* around it */
+extern void steps_begin(Steps *steps, Task *task, MemoryContext cxt);
+extern void steps_load(Steps *steps, Store *store);
+extern Step *steps_add(Steps *steps, StepKind kind, const char *name, int number);
+extern void steps_rerun(Steps *steps);
+extern void steps_end(void);
+extern Steps *steps_current(void);
+extern void steps_check_end(Steps *steps);
+extern bool step_is_suspension(const ErrorData *error, const Task *task);
+extern bool step_is_child_error(const ErrorData *error);
+extern ErrorData *step_swallowed(const Task *task, const ErrorData *error);
+extern void step_init(void);
 
 #endif

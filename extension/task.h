@@ -37,6 +37,7 @@ typedef struct Task
 	int64 id;
 	int64 execution_id;
 	int64 parent_id; /* NO_ID for a root */
+	int64 parent_bucket; /* where its nudges go; 0: not known (yet) */
 	Timestamp created_at;
 	Timestamp due_at; /* NO_TIME: ready at once; of a waiting one: its wait runs out, or DT_NOEND */
 	Timestamp deadline; /* NO_TIME: none */
@@ -85,6 +86,7 @@ extern const char *task_state_name(TaskState state);
 extern void task_move(Store *store, Task *task, TaskState to);
 extern void task_change_lane(Store *store, Task *task, int32 lane_id, int priority);
 extern TM_Result task_try_take(Store *store, const Task *task, TransactionId *holder);
+extern bool task_is_taken(Store *store, const Task *task);
 extern TM_Result task_try_end(Store *store, Task *task, TransactionId *holder);
 
 #endif

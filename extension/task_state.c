@@ -2,7 +2,7 @@
  * task_state.c
  *	  The states of a task: every legal move, and the one function that makes it.
  *
- * A state has a place: scheduled tasks have a due entry, ready tasks a ready
+ * A state has a place: scheduled and waiting tasks have a due entry, ready tasks a ready
  * entry, blocked tasks a row in their line, finished tasks a row in the archive or the dead letters. The entry is
  * the task's lock; a caller has taken (deleted) it before it moves the task out
  * of that state. Entering a state writes its place. Nothing is written for
@@ -29,6 +29,7 @@
 #include "ready.h"
 #include "tally.h"
 #include "task.h"
+#include "waiting.h"
 
 static const struct
 {
@@ -61,6 +62,10 @@ static const struct
 	{TASK_SCHEDULED, TASK_CANCELLED, "cancel, deadline of a child"},
 	{TASK_READY, TASK_CANCELLED, "cancel, deadline of a child"},
 	{TASK_RUNNING, TASK_CANCELLED, "deadline of a child"},
+	{TASK_RUNNING, TASK_WAITING, "suspension"},
+	{TASK_WAITING, TASK_READY, "what it waits for has happened, or its wait ran out"},
+	{TASK_WAITING, TASK_CANCELLED, "cancel, deadline of a child"},
+	{TASK_WAITING, TASK_TIMED_OUT, "deadline"},
 	{TASK_FAILED, TASK_READY, "replay"},
 	{TASK_FAILED, TASK_BLOCKED, "replay behind others of its key"},
 };
@@ -153,7 +158,7 @@ release_dedup_key(Store *store, const Task *task, const char *role)
 
 /* Leave the live table: the row, and what only a live task has. */
 static void
-erase_live(Store *store, const Task *task, TaskState from)
+erase_live(Store *store, Task *task, TaskState from)
 {
 	ItemPointerData tid = task->tid;
 	TM_Result result =
@@ -208,6 +213,7 @@ finish(Store *store, Task *task, TaskState from)
 	erase_live(store, task, from);
 	tally(task);
 	announce_finished(task->id);
+	waiting_tell(store, task, task->parent_bucket);
 	STENT_FAULT("complete_after_delete");
 	payload_place(store, &task->result, &task->result_ref);
 	if (task->state == TASK_FAILED)
@@ -237,6 +243,8 @@ task_move(Store *store, Task *task, TaskState to)
 		lease_over(store, task);
 		task->leased = false;
 	}
+	if (from == TASK_WAITING)
+		waiting_over(store, task);
 	switch (to)
 	{
 		case TASK_READY:
@@ -273,6 +281,13 @@ task_move(Store *store, Task *task, TaskState to)
 			STENT_FAULT("scheduled_between");
 			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
 			break;
+		case TASK_WAITING:
+			bucket =
+				ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+			write_live(store, task, exists);
+			STENT_FAULT("waiting_between");
+			due_insert(store, task->due_at, task->id, DUE_WAIT, bucket);
+			break;
 		case TASK_RUNNING:
 			break;
 		case TASK_COMPLETED:
@@ -282,8 +297,7 @@ task_move(Store *store, Task *task, TaskState to)
 			finish(store, task, from);
 			break;
 		case TASK_NEW:
-		case TASK_WAITING:
-			elog(ERROR, "state %s has no place yet", task_state_name(to));
+			elog(ERROR, "state %s has no place", task_state_name(to));
 	}
 	if (task->deadline != NO_TIME && (from == TASK_NEW || from == TASK_FAILED))
 		due_insert(
@@ -321,6 +335,9 @@ task_change_lane(Store *store, Task *task, int32 lane_id, int priority)
 		case TASK_SCHEDULED:
 			due_insert(store, task->due_at, task->id, DUE_READY, bucket);
 			break;
+		case TASK_WAITING:
+			due_insert(store, task->due_at, task->id, DUE_WAIT, bucket);
+			break;
 		default:
 			elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
 				 task_state_name(task->state));
@@ -342,12 +359,49 @@ task_try_take(Store *store, const Task *task, TransactionId *holder)
 		return ready_try_take(store, bucket, task_position(task), holder);
 	if (task->state == TASK_SCHEDULED)
 		result = due_try_take(store, bucket, task->due_at, task->id, DUE_READY, holder);
+	else if (task->state == TASK_WAITING)
+		result = due_try_take(store, bucket, task->due_at, task->id, DUE_WAIT, holder);
 	else if (task->state == TASK_BLOCKED)
 		result = line_try_take(store, task, holder);
 	if (result == TM_Invisible)
 		elog(ERROR, "task " INT64_FORMAT " is %s and has no entry", task->id,
 			 task_state_name(task->state));
 	return result;
+}
+
+/*
+ * Whether a transaction in progress has taken a ready task, or one that has ended since
+ * the task was read. A worker that leases it has not: it holds no transaction.
+ */
+bool
+task_is_taken(Store *store, const Task *task)
+{
+	StoreRel *ready = store_table(store, STORE_READY);
+	StoreRel *live = store_table(store, STORE_TASK);
+	ItemPointerData tid = task->tid;
+	SnapshotData dirty;
+	ScanKeyData keys[2];
+	bool taken;
+
+	if (task->state != TASK_READY)
+		return false;
+	InitDirtySnapshot(dirty);
+	ScanKeyInit(&keys[0], READY_BUCKET, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(ready_bucket(lane_get(store, task->lane_id)->role, task->priority,
+										   task->lane_id)));
+	ScanKeyInit(&keys[1], READY_POSITION, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(task_position(task)));
+	if (store_find(ready, &dirty, keys, 2))
+		taken = TransactionIdIsValid(dirty.xmax);
+	else
+	{
+		InitDirtySnapshot(dirty);
+		taken = !table_tuple_fetch_row_version(live->rel, &tid, &dirty, live->out) ||
+				TransactionIdIsValid(dirty.xmax);
+		ExecClearTuple(live->out);
+	}
+	ExecClearTuple(ready->out);
+	return taken;
 }
 
 /* The same to end it, also where a worker leases it; TM_Updated as TM_Deleted. */

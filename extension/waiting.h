@@ -8,10 +8,17 @@
 #include "postgres.h"
 
 #include "due.h"
+#include "step.h"
 #include "store.h"
 #include "task.h"
 
-/* Something that happened: have somebody look whether the waiting task may go on. */
+/* The task was just moved to TASK_WAITING for this step. */
+extern void waiting_begin(Store *store, Task *task, Step *step);
+
+/* It waits no more. */
+extern void waiting_over(Store *store, const Task *task);
+
+/* Something happened: have somebody look whether the waiting task may go on. */
 extern void waiting_nudge(Store *store, int64 task_id, int64 bucket, bool failed);
 
 /* A task has ended, its row is deleted: tell its parent, and others who wait for it. */
@@ -23,12 +30,6 @@ extern void waiting_tell_signal(Store *store, int64 execution_id);
 /* Act on due entries: a nudge, and the end of a wait. */
 extern bool waiting_nudged(Store *store, const DueEntry *entry);
 extern bool waiting_ran_out(Store *store, const DueEntry *entry);
-
-/* The task waits no more, or not for the same. */
-extern void waiting_over(Store *store, const Task *task);
-
-/* Have somebody who ends `what` (a task, an execution's signals) tell this task. */
-extern void waiting_for_stranger(Store *store, const Task *task, int64 what);
 
 extern void waiting_init(void);
 

@@ -1,0 +1,92 @@
+/*
+ * child_make.c
+ *	  New children of an orchestrator, between the step that wants them and the end of
+ *	  its handler.
+ *
+ * A child is a task like others, of the same execution; what it inherits is the
+ * execution's deadline. It is checked, and has its id, when its handler wants it, and
+ * is written when the handler is over: what the handler does in its subtransaction may be
+ * undone, also the lane or the retry policy that was just added for it, so those are looked
+ * up again.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "archive.h"
+#include "child_make.h"
+#include "fault.h"
+#include "intern.h"
+#include "ready.h"
+#include "registry.h"
+
+static Jsonb *
+copy_json(Jsonb *json)
+{
+	return json == NULL ? NULL
+						: (Jsonb *) DatumGetPointer(
+							  PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(json))));
+}
+
+/* A child with these options; the result and all it needs are in the current context. */
+NewChild *
+child_prepare(Store *store, const Options *options, const Task *parent, Jsonb *args,
+			  const char *concurrency_key, const char *idempotency_key, bool may_join)
+{
+	NewChild *child = palloc0_object(NewChild);
+	Task *task = &child->task;
+
+	dispatch_new_task(options, task);
+	task->execution_id = parent->execution_id;
+	task->parent_id = parent->id;
+	task->deadline = parent->deadline;
+	task->concurrency_key = concurrency_key == NULL ? NULL : pstrdup(concurrency_key);
+	task->args = copy_json(args);
+	task->headers = copy_json(options->headers);
+	if (options->timeout != NULL)
+	{
+		task->timeout = palloc_object(Interval);
+		*task->timeout = *options->timeout;
+	}
+	strlcpy(child->role, options->role, NAMEDATALEN);
+	child->queue = pstrdup(options->queue);
+	child->tags = DatumGetArrayTypePCopy(PointerGetDatum(options->tags));
+	if (options->policy_id != options->function->policy_id)
+		child->policy = copy_json(policy_jsonb(store, options->policy_id));
+	child->remember = may_join && memo_prepare(&child->memo, options->function, options->role,
+											   idempotency_key, task->args);
+	return child;
+}
+
+/* Write the child; the id is another task's if that makes, or has made, the same call. */
+int64
+child_make(Store *store, const Task *parent, void *arg)
+{
+	NewChild *child = arg;
+	Task *task = &child->task;
+	bool later = task->due_at != NO_TIME;
+	int64 id = task->id;
+
+	STENT_FAULT("child_make_begin");
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (child->remember)
+		id = memo_claim(store, &child->memo, task->id);
+	if (id == task->id)
+	{
+		task->lane_id =
+			lane_intern(store, child->role, task->function_id, child->queue, child->tags);
+		if (child->policy != NULL)
+			task->policy_id = policy_intern(store, child->policy);
+		task->parent_bucket = ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority,
+										   parent->lane_id);
+		payload_place(store, &task->args, &task->args_ref);
+		task_move(store, task, later ? TASK_SCHEDULED : TASK_READY);
+	}
+	PopActiveSnapshot();
+	STENT_FAULT("child_make_end");
+	return id;
+}

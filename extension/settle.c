@@ -1,0 +1,172 @@
+/*
+ * settle.c
+ *	  What the steps of a handler leave behind when it is over: rows, children, a wait.
+ *
+ * All of it is written outside the handler's subtransaction, in the transaction that took
+ * the task, and so commits with whatever became of the handler:
+ *
+ *	suspension	the new steps and children, and the task waits
+ *	success		the children it made, the steps for those who ask what happened
+ *	failure		the steps that have succeeded, for the next attempt; no children
+ *
+ * A worker that suspends a task it leases comes here as well, with steps it names.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/snapmgr.h"
+
+#include "clock.h"
+#include "due.h"
+#include "ending.h"
+#include "fault.h"
+#include "guc.h"
+#include "intern.h"
+#include "ready.h"
+#include "settle.h"
+#include "step_row.h"
+#include "waiting.h"
+
+/* Make the children of the steps that have none yet. */
+static void
+make_children(Store *store, Steps *steps)
+{
+	for (int i = 0; i < steps->n; i++)
+	{
+		Step *step = steps->steps[i];
+
+		if (step->make == NULL || step->undone)
+			continue;
+		step->child_id = step->make(store, steps->task, step->arg);
+		step->make = NULL;
+		if (step->kind == STEP_SPAWN)
+		{
+			step->state = STEP_COMPLETED;
+			step->finished_at = step->created_at;
+		}
+		step->dirty = true;
+		STENT_FAULT("settle_child_made");
+	}
+}
+
+/* Write what differs from the rows. */
+static void
+write_rows(Store *store, Steps *steps, bool successes_only)
+{
+	int n = 0;
+
+	for (int i = 0; i < steps->n; i++)
+	{
+		Step *step = steps->steps[i];
+
+		if (step->dirty && step->make == NULL && (!successes_only || step->state == STEP_COMPLETED))
+		{
+			step_row_write(store, steps, step);
+			n++;
+		}
+	}
+	if (stent_steps_warning > 0 && steps->n >= stent_steps_warning &&
+		steps->n - n < stent_steps_warning)
+		ereport(WARNING,
+				(errmsg("task " INT64_FORMAT " has %d steps", steps->task->id, steps->n),
+				 errdetail("Each time it goes on, all of them are read and passed again, so the "
+						   "time this takes grows with their square."),
+				 errhint("Begin anew with stent.continue_as_new(), or give parts to children; "
+						 "stent.steps_warning sets when this is said.")));
+}
+
+/* The step waits for a task that tells nobody but its own parent. */
+static void
+add_stranger(Steps *steps, Step *step, int64 id)
+{
+	if (step->strangers == NULL)
+		step->strangers = MemoryContextAlloc(steps->cxt, sizeof(int64));
+	else
+		step->strangers = repalloc_array(step->strangers, int64, step->n_strangers + 1);
+	step->strangers[step->n_strangers++] = id;
+}
+
+/*
+ * A suspended task: write its steps and let it wait for the blocking one, which is
+ * written as the last. Where that is done already, the handler may run again at once.
+ */
+SettleEnd
+settle_suspended(Store *store, Steps *steps)
+{
+	Task *task = steps->task;
+	Step *blocking = steps->blocking;
+	bool made = blocking->make != NULL;
+
+	STENT_FAULT("settle_begin");
+	make_children(store, steps);
+	if (made && blocking->child_id != NO_ID)
+	{
+		Ending ending;
+
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		ending_read(store, blocking->child_id, &ending);
+		PopActiveSnapshot();
+		/* another task has done, or does, the same */
+		if (task_is_terminal(ending.state))
+			return SETTLE_GO_ON;
+		if (ending.parent_id != task->id)
+			add_stranger(steps, blocking, blocking->child_id);
+	}
+	if (blocking->position != steps->next_position - 1)
+	{
+		blocking->position = steps->next_position++;
+		blocking->dirty = true;
+	}
+	write_rows(store, steps, false);
+	STENT_FAULT("settle_written");
+	task->due_at = blocking->wake_at == NO_TIME ? DT_NOEND : blocking->wake_at;
+	task_move(store, task, TASK_WAITING);
+	waiting_begin(store, task, blocking);
+	steps->waited = true;
+	STENT_FAULT("settle_end");
+	return SETTLE_WAITS;
+}
+
+/* A task that is given back in the middle of its local steps: those stay done. */
+void
+settle_given_back(Store *store, Steps *steps)
+{
+	write_rows(store, steps, false);
+}
+
+/* The handler has come to its end. */
+void
+settle_success(Store *store, Steps *steps)
+{
+	bool only_spawned = !steps->waited;
+
+	for (int i = 0; only_spawned && i < steps->n; i++)
+		only_spawned = steps->steps[i]->kind == STEP_SPAWN;
+	make_children(store, steps);
+	/* children without more are seen as such */
+	if (!only_spawned)
+		write_rows(store, steps, false);
+}
+
+/* The attempt has failed: what has succeeded need not be done again. */
+void
+settle_failure(Store *store, Steps *steps)
+{
+	write_rows(store, steps, true);
+}
+
+/*
+ * After a success: whether the task begins anew, with other arguments. Its children go
+ * on; its steps and failed attempts are forgotten.
+ */
+bool
+settle_continued(Store *store, Steps *steps)
+{
+	if (!steps->continued)
+		return false;
+	make_children(store, steps);
+	if (steps->waited)
+		step_rows_delete(store, steps->task->id);
+	return true;
+}

@@ -1,0 +1,496 @@
+/*
+ * waiting.c
+ *	  Waiting tasks: who wakes them, and when.
+ *
+ * A waiting task has a due entry, which is its lock: at the time its wait runs out, or at
+ * no time. It waits for its last step.
+ *
+ * A task that ends leaves a nudge for its parent: a due entry that is due at once. It
+ * does not read the parent, so a hundred thousand siblings meet at no row. Whoever handles
+ * nudges takes the parent's entry first, without waiting, and a snapshot afterwards, and
+ * decides by that; if the entry is held, the nudge stays. A parent that does not wait looks
+ * itself at what has happened, by a snapshot younger than its hold on the task; so a
+ * nudge may be dropped unless a transaction that holds the parent is in progress, for that
+ * may have looked before and may yet commit a wait.
+ *
+ * Tasks and signals that are not the parent's know nothing of it. Such a wait has a
+ * row in stent.waiter. The waiting task writes it, then looks, also at what is not
+ * committed; who ends the task, or sends the signal, writes that, then looks for waiter
+ * rows, also at what is not committed. One of the two sees the other. If it is the
+ * waiting one that sees a transaction in progress, it leaves a nudge for itself, which
+ * stays until that transaction is over. test/model has both protocols.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+#include "utils/memutils.h"
+
+#include "announce.h"
+#include "child.h"
+#include "clock.h"
+#include "compat.h"
+#include "ending.h"
+#include "fault.h"
+#include "intern.h"
+#include "json.h"
+#include "lease.h"
+#include "map.h"
+#include "ready.h"
+#include "signals.h"
+#include "step_row.h"
+#include "waiting.h"
+
+enum
+{
+	WAITER_WHAT = 1,
+	WAITER_TASK_ID,
+	WAITER_BUCKET,
+	WAITER_COLUMNS = WAITER_BUCKET
+};
+
+/* whom this transaction has nudged; more than these it may nudge again */
+#define NUDGED 256
+
+typedef struct Nudged
+{
+	int64 task_id; /* NO_ID: nobody */
+	bool failed;
+} Nudged;
+
+static Nudged nudged[NUDGED];
+static bool any_nudged;
+
+/* The task that was decided last, in one look at what is due. */
+static struct
+{
+	int64 task_id;
+	uint64 look;
+	bool failed; /* with regard to failures, too */
+} decided;
+
+/*
+ * Where a wait for many tasks stood when it was looked at last, in this session: that
+ * one lived.
+ */
+#define STANDS 256
+
+typedef struct Stand
+{
+	int64 task_id;
+	int position; /* of its step */
+	int at;       /* those before had ended */
+} Stand;
+
+static Stand stands[STANDS];
+
+static void
+forget_nudged(void)
+{
+	if (any_nudged)
+		memset(nudged, 0, sizeof(nudged));
+	any_nudged = false;
+}
+
+static void
+xact_ended(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT)
+		return;
+	forget_nudged();
+	decided.task_id = NO_ID;
+	/* what had ended by this transaction may not have */
+	if (event != XACT_EVENT_COMMIT)
+		memset(stands, 0, sizeof(stands));
+}
+
+static void
+subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	forget_nudged();
+	decided.task_id = NO_ID;
+}
+
+void
+waiting_init(void)
+{
+	RegisterXactCallback(xact_ended, NULL);
+	RegisterSubXactCallback(subxact_ended, NULL);
+}
+
+static int64
+bucket_of(Store *store, const Task *task)
+{
+	return ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
+}
+
+/* Have somebody decide, once this is committed. */
+void
+waiting_nudge(Store *store, int64 task_id, int64 bucket, bool failed)
+{
+	Nudged *slot = &nudged[(uint64) task_id % NUDGED];
+
+	/* one does for all that this transaction changes: it is seen with its commit */
+	if (slot->task_id == task_id && (slot->failed || !failed))
+		return;
+	STENT_FAULT("waiting_before_nudge");
+	due_nudge_waiting(store, failed ? DUE_FAILED : DUE_HAPPENED, task_id, bucket);
+	*slot = (Nudged){task_id, failed};
+	any_nudged = true;
+}
+
+/* The rows of those who wait for something, also if they are not committed: nudge them. */
+static void
+tell_strangers(Store *store, int64 what, bool failed)
+{
+	StoreRel *table = store_table(store, STORE_WAITER);
+	SnapshotData dirty;
+	IndexScanDesc scan;
+	ScanKeyData key;
+	bool isnull;
+
+	InitDirtySnapshot(dirty);
+	scan = compat_index_beginscan(table->rel, table->pkey, &dirty, 1);
+	ScanKeyInit(&key, WAITER_WHAT, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(what));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, table->out))
+	{
+		int64 task_id = DatumGetInt64(slot_getattr(table->out, WAITER_TASK_ID, &isnull));
+		int64 bucket = DatumGetInt64(slot_getattr(table->out, WAITER_BUCKET, &isnull));
+
+		waiting_nudge(store, task_id, bucket, failed);
+	}
+	index_endscan(scan);
+	ExecClearTuple(table->out);
+}
+
+/* Whether the tables of this database know of waiting tasks. */
+static bool
+knows_waiting(void)
+{
+	static bool there;
+	static uint64 generation;
+
+	if (generation != store_generation() || !there)
+	{
+		(void) store_owner();
+		there = store_has_relation("waiter");
+		generation = store_generation();
+	}
+	return there;
+}
+
+void
+waiting_tell(Store *store, const Task *task, int64 parent_bucket)
+{
+	bool failed = task->state != TASK_COMPLETED;
+
+	if (!knows_waiting())
+		return;
+	if (task->parent_id != NO_ID && parent_bucket != 0)
+		waiting_nudge(store, task->parent_id, parent_bucket, failed);
+	tell_strangers(store, task->id, failed);
+}
+
+void
+waiting_tell_signal(Store *store, int64 execution_id)
+{
+	if (knows_waiting())
+		tell_strangers(store, execution_id, false);
+}
+
+/* How a dirty look at a live task ends. */
+typedef enum Look
+{
+	LOOK_SETTLED, /* it is as the snapshot shows it */
+	LOOK_GONE,    /* it has ended, by a transaction that has committed */
+	LOOK_IN_HANDS /* a transaction in progress changes it */
+} Look;
+
+/* Whether the row of a live task is being changed, or has been since the snapshot. */
+static Look
+look_at_row(Store *store, int64 id)
+{
+	StoreRel *table = store_table(store, STORE_TASK);
+	SnapshotData dirty;
+	Look look = LOOK_GONE;
+
+	InitDirtySnapshot(dirty);
+	if (store_find_id(table, &dirty, id))
+		look = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax)
+				   ? LOOK_IN_HANDS
+				   : LOOK_SETTLED;
+	ExecClearTuple(table->out);
+	return look;
+}
+
+/*
+ * Whether a task that does not wait is in the hands of a transaction in progress, or was
+ * since the snapshot; only then it may have looked too early at what has happened.
+ */
+static bool
+in_hands(Store *store, Task *task)
+{
+	return look_at_row(store, task->id) != LOOK_SETTLED || task_is_taken(store, task);
+}
+
+/* Note who waits for what does not know it, and see whether that has happened meanwhile. */
+void
+waiting_begin(Store *store, Task *task, Step *step)
+{
+	StoreRel *table;
+	int64 bucket;
+	bool again = false;
+
+	if (step->n_strangers == 0)
+		return;
+	table = store_table(store, STORE_WAITER);
+	bucket = bucket_of(store, task);
+	for (int i = 0; i < step->n_strangers; i++)
+	{
+		Datum values[WAITER_COLUMNS];
+		bool nulls[WAITER_COLUMNS] = {0};
+		bool twice = false;
+
+		for (int j = 0; j < i && !twice; j++)
+			twice = step->strangers[j] == step->strangers[i];
+		if (twice)
+			continue;
+		values[WAITER_WHAT - 1] = Int64GetDatum(step->strangers[i]);
+		values[WAITER_TASK_ID - 1] = Int64GetDatum(task->id);
+		values[WAITER_BUCKET - 1] = Int64GetDatum(bucket);
+		store_insert(store, table, values, nulls);
+		STENT_FAULT("waiting_after_waiter");
+		again |= step->kind == STEP_SIGNAL
+					 ? signal_may_be_newer(store, step->strangers[i], step->detail)
+					 : look_at_row(store, step->strangers[i]) != LOOK_SETTLED;
+	}
+	if (again)
+		waiting_nudge(store, task->id, bucket, true);
+}
+
+/* The ids of an array in the detail of a step. */
+static int
+ids_of(const Jsonb *detail, const char *key, int64 **ids)
+{
+	JsonbValue buf;
+	JsonbValue *array;
+	JsonbValue element;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	int n = 0;
+
+	*ids = NULL;
+	if (detail == NULL)
+		return 0;
+	array = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &detail->root), key,
+										 strlen(key), &buf);
+	if (array == NULL || array->type != jbvBinary)
+		return 0;
+	*ids = palloc_array(int64, JsonContainerSize(array->val.binary.data));
+	it = JsonbIteratorInit(array->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+		if (token == WJB_ELEM && element.type == jbvNumeric)
+			(*ids)[n++] = DatumGetInt64(
+				DirectFunctionCall1(numeric_int8, NumericGetDatum(element.val.numeric)));
+	return n;
+}
+
+/* Remove the waiter rows of a task that has waited. */
+void
+waiting_over(Store *store, const Task *task)
+{
+	Step *step;
+	int64 *ids;
+	int n;
+
+	if (task->chunk == A_MAP)
+		return;
+	step = step_row_last(store, task->id);
+	n = step == NULL ? 0 : ids_of(step->detail, "strangers", &ids);
+	for (int i = 0; i < n; i++)
+	{
+		StoreRel *table = store_table(store, STORE_WAITER);
+		ScanKeyData keys[2];
+
+		ScanKeyInit(&keys[0], WAITER_WHAT, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(ids[i]));
+		ScanKeyInit(&keys[1], WAITER_TASK_ID, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(task->id));
+		if (store_find(table, GetActiveSnapshot(), keys, 2))
+			store_delete_found(table);
+		ExecClearTuple(table->out);
+	}
+}
+
+typedef enum Verdict
+{
+	GO_ON,
+	WAIT_ON,
+	UNSETTLED /* what it waits for is in the hands of a transaction in progress */
+} Verdict;
+
+/* Whether a task that is waited for has ended. */
+static Verdict
+has_ended(Store *store, const Task *task, int64 id, bool stranger)
+{
+	Look look;
+
+	if (!stranger)
+		return child_lives(store, task->execution_id, task->id, id) ? WAIT_ON : GO_ON;
+	look = look_at_row(store, id);
+	return look == LOOK_GONE ? GO_ON : look == LOOK_IN_HANDS ? UNSETTLED : WAIT_ON;
+}
+
+/* Whether all tasks of a step have ended; those known to have are not looked at again. */
+static Verdict
+have_all_ended(Store *store, const Task *task, const Step *step)
+{
+	Stand *stand = &stands[(uint64) task->id % STANDS];
+	int64 *ids;
+	int64 *strangers;
+	int n = ids_of(step->detail, "ids", &ids);
+	int n_strangers = ids_of(step->detail, "strangers", &strangers);
+
+	if (stand->task_id != task->id || stand->position != step->position)
+		*stand = (Stand){task->id, step->position, 0};
+	for (; stand->at < n; stand->at++)
+	{
+		bool stranger = false;
+		Verdict verdict;
+
+		for (int i = 0; i < n_strangers && !stranger; i++)
+			stranger = strangers[i] == ids[stand->at];
+		verdict = has_ended(store, task, ids[stand->at], stranger);
+		if (verdict != GO_ON)
+			return verdict;
+	}
+	/* a replayed one may live again when it is asked the next time */
+	stand->task_id = NO_ID;
+	return GO_ON;
+}
+
+/* By a snapshot younger than the hold on the task: what it waits for. */
+static Verdict
+decide(Store *store, const Task *task, bool failed)
+{
+	Step *step = step_row_last(store, task->id);
+	int64 *strangers;
+
+	if (step == NULL || step->state != STEP_WAITING)
+		return GO_ON;
+	switch (step->kind)
+	{
+		case STEP_CALL:
+		case STEP_AWAIT:
+		case STEP_MAP:
+			return has_ended(store, task, step->child_id,
+							 ids_of(step->detail, "strangers", &strangers) > 0);
+		case STEP_AWAIT_ALL:
+			/* a failure may end it before all have ended: the handler looks */
+			return failed ? GO_ON : have_all_ended(store, task, step);
+		case STEP_SIGNAL:
+			return signal_is_newer(store, task->execution_id, step->detail) ? GO_ON
+				   : signal_may_be_newer(store, task->execution_id, step->detail) ? UNSETTLED
+																				   : WAIT_ON;
+		default:
+			return WAIT_ON; /* only its time wakes it */
+	}
+}
+
+static void
+drop_nudge(Store *store, const DueEntry *entry)
+{
+	ItemPointerData tid = entry->tid;
+
+	if (store_delete(store_table(store, STORE_DUE), &tid, false) == TM_Ok)
+		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))),
+						   entry->bucket, entry->due_at, false);
+}
+
+/* The task goes on: its handler runs again. */
+static void
+wake(Store *store, Task *task)
+{
+	task->due_at = clock_now();
+	task_move(store, task, TASK_READY);
+}
+
+/* Let a task whose entry was taken go on, or put the entry back. */
+static bool
+decide_taken(Store *store, Task *task, bool failed)
+{
+	Verdict verdict;
+
+	if (task->chunk == A_MAP)
+		verdict = map_decide(store, task) ? GO_ON : WAIT_ON;
+	else if ((verdict = decide(store, task, failed)) == GO_ON)
+		wake(store, task);
+	if (verdict != GO_ON)
+		due_insert(store, task->due_at, task->id, DUE_WAIT, bucket_of(store, task));
+	return verdict != UNSETTLED;
+}
+
+/* Act on a nudge; false if it has to stay. */
+bool
+waiting_nudged(Store *store, const DueEntry *entry)
+{
+	bool failed = entry->kind == DUE_FAILED;
+	TransactionId holder;
+	Task *task;
+	bool done;
+
+	/* it may be our own */
+	forget_nudged();
+	if (decided.task_id == entry->line && decided.look == due_looks && (decided.failed || !failed))
+	{
+		/* it was there when that was decided */
+		drop_nudge(store, entry);
+		return true;
+	}
+	task = task_find_live(store, entry->line);
+	if (task != NULL && task->state != TASK_WAITING && in_hands(store, task))
+		return false;
+	if (task == NULL || task->state != TASK_WAITING)
+	{
+		drop_nudge(store, entry);
+		return true;
+	}
+	if (task_try_take(store, task, &holder) != TM_Ok)
+		return false;
+	STENT_FAULT("waiting_taken");
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	done = decide_taken(store, task, failed);
+	if (done)
+	{
+		drop_nudge(store, entry);
+		decided.task_id = task->id;
+		decided.look = due_looks;
+		decided.failed = failed || task->state != TASK_WAITING;
+	}
+	PopActiveSnapshot();
+	return done;
+}
+
+/* The time of a wait has come. */
+bool
+waiting_ran_out(Store *store, const DueEntry *entry)
+{
+	ItemPointerData tid = entry->tid;
+	Task *task;
+
+	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
+		return false;
+	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
+					   entry->due_at, false);
+	task = task_find_live(store, entry->task_id);
+	if (task == NULL || task->state != TASK_WAITING)
+		elog(ERROR, "due entry of task " INT64_FORMAT " has no waiting task", entry->task_id);
+	wake(store, task);
+	return true;
+}
