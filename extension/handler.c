@@ -153,6 +153,12 @@ handler_describe(Oid oid, int error_code)
 	return handler;
 }
 
+Oid
+handler_oid(const Handler *handler)
+{
+	return handler->oid;
+}
+
 /*
  * The function a stored name means now, or InvalidOid. Looked up without the
  * role's privileges, which are checked on what was found; in a subtransaction,

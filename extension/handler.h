@@ -12,6 +12,7 @@
 typedef struct Handler Handler;
 
 extern Handler *handler_describe(Oid oid, int error_code);
+extern Oid handler_oid(const Handler *handler);
 extern Oid handler_lookup(const char *qualified_name);
 extern void handler_check_privilege(const Handler *handler, const char *name, Oid role);
 extern void handler_check_args(const Handler *handler, const char *function, Jsonb *args);

@@ -10,12 +10,16 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "errors.h"
 #include "json.h"
 #include "outcome.h"
 #include "store.h"
+
+/* tasks that one query reads */
+#define READ_AT_ONCE 256
 
 /* The first argument, which every function about one task begins with. */
 int64
@@ -38,10 +42,10 @@ unknown_task(int64 id)
 }
 
 static Jsonb *
-column_json(int column, MemoryContext cxt)
+column_json(uint64 row, int column, MemoryContext cxt)
 {
 	bool isnull;
-	Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
 	MemoryContext old;
 	Jsonb *copy;
 
@@ -81,7 +85,7 @@ stent_state_of(PG_FUNCTION_ARGS)
 	cold_begin_as_caller(&cold);
 	select_one("SELECT to_jsonb(t) - 'external', t.execution_id FROM stent.tasks t WHERE t.id = $1",
 			   id);
-	values[0] = JsonbPGetDatum(column_json(1, cxt));
+	values[0] = JsonbPGetDatum(column_json(0, 1, cxt));
 	values[1] = Int64GetDatum(id);
 	values[2] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 	cold_end(&cold);
@@ -90,9 +94,23 @@ stent_state_of(PG_FUNCTION_ARGS)
 	if (SPI_execute_with_args("SELECT $1 || stent._state_of($2, $3)", 3, types, values, NULL, false,
 							  1) != SPI_OK_SELECT)
 		elog(ERROR, "reading the state failed");
-	state = column_json(1, cxt);
+	state = column_json(0, 1, cxt);
 	cold_end(&cold);
 	PG_RETURN_JSONB_P(state);
+}
+
+/* What a row says of state, result, error and end, in columns 1 to 4; copied to cxt. */
+static void
+take_row(uint64 row, Outcome *outcome, MemoryContext cxt)
+{
+	HeapTuple tuple = SPI_tuptable->vals[row];
+	bool isnull;
+
+	outcome->state = MemoryContextStrdup(cxt, SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1));
+	outcome->result = column_json(row, 2, cxt);
+	outcome->error = column_json(row, 3, cxt);
+	outcome->finished = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 4, &isnull));
+	outcome->found = true;
 }
 
 /* Read how far a task is, as the caller; true if it has finished. */
@@ -107,14 +125,65 @@ outcome_read(int64 id, Outcome *outcome)
 			   "FROM stent.tasks t WHERE t.id = $1",
 			   id);
 	outcome->id = id;
-	outcome->state =
-		MemoryContextStrdup(cxt, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-	outcome->result = column_json(2, cxt);
-	outcome->error = column_json(3, cxt);
-	outcome->finished =
-		strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4), "t") == 0;
+	take_row(0, outcome, cxt);
 	cold_end(&cold);
 	return outcome->finished;
+}
+
+static int
+compare_outcomes(const void *a, const void *b)
+{
+	int64 x = (*(Outcome *const *) a)->id;
+	int64 y = (*(Outcome *const *) b)->id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Read some of them: they are in the order of their ids. */
+static void
+read_some(Outcome **outcomes, int n, MemoryContext cxt)
+{
+	Oid types[1] = {INT8ARRAYOID};
+	Datum *ids = palloc_array(Datum, n);
+	Datum values[1];
+	ColdSql cold;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(outcomes[i]->id);
+	values[0] = PointerGetDatum(
+		construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	cold_begin_as_caller(&cold);
+	if (SPI_execute_with_args("SELECT t.state, t.result, t.error, t.finished_at IS NOT NULL, t.id "
+							  "FROM stent.tasks t WHERE t.id = ANY ($1)",
+							  1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "reading the tasks failed");
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		bool isnull;
+		Outcome key = {.id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row],
+														 SPI_tuptable->tupdesc, 5, &isnull))};
+		Outcome *wanted = &key;
+		Outcome **found = bsearch(&wanted, outcomes, n, sizeof(Outcome *), compare_outcomes);
+
+		while (found != NULL && found > outcomes && found[-1]->id == key.id)
+			found--;
+		for (; found != NULL && found < outcomes + n && (*found)->id == key.id; found++)
+			take_row(row, *found, cxt);
+	}
+	cold_end(&cold);
+	pfree(ids);
+}
+
+/*
+ * Read how far many tasks are, as the caller; those that do not exist are not found.
+ * Changes the order of the pointers.
+ */
+void
+outcome_read_many(Outcome **outcomes, int n)
+{
+	qsort(outcomes, n, sizeof(Outcome *), compare_outcomes);
+	for (int i = 0; i < n; i += READ_AT_ONCE)
+		read_some(outcomes + i, Min(n - i, READ_AT_ONCE), CurrentMemoryContext);
 }
 
 /* The execution of a task the caller may see, by the active snapshot; else NO_ID. */
@@ -154,13 +223,15 @@ is_misleading(int code)
 	return false;
 }
 
-/* Raise a finished task's own error in the caller; code 0: as the error says. */
-pg_noreturn static void
-raise_error(const Outcome *outcome, int code)
+/* Raise a finished task's own error in the caller; detail NULL: as the error says. */
+pg_noreturn void
+outcome_raise(const Outcome *outcome, const char *detail)
 {
 	char *text = json_string_field(outcome->error, "code");
-	char *detail = json_string_field(outcome->error, "detail");
 	char *hint = json_string_field(outcome->error, "hint");
+	int code = strcmp(outcome->state, "timed_out") == 0   ? STENT_ERR_TIMED_OUT
+			   : strcmp(outcome->state, "cancelled") == 0 ? STENT_ERR_CANCELLED
+														  : 0;
 
 	if (code == 0 && text != NULL && strlen(text) == 5 &&
 		strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5)
@@ -171,7 +242,9 @@ raise_error(const Outcome *outcome, int code)
 	}
 	if (code == 0)
 		code = ERRCODE_RAISE_EXCEPTION; /* an external handler's error name */
-	if (detail == NULL || code == STENT_ERR_TASK_INTERRUPTED)
+	if (detail == NULL && code != STENT_ERR_TASK_INTERRUPTED)
+		detail = json_string_field(outcome->error, "detail");
+	if (detail == NULL)
 		detail = code == STENT_ERR_CANCELLED
 					 ? psprintf("Task " INT64_FORMAT " will not run any more.", outcome->id)
 					 : psprintf("Task " INT64_FORMAT " failed with SQLSTATE %s.", outcome->id,
@@ -185,9 +258,7 @@ Jsonb *
 outcome_result(const Outcome *outcome)
 {
 	if (strcmp(outcome->state, "completed") != 0)
-		raise_error(outcome, strcmp(outcome->state, "timed_out") == 0   ? STENT_ERR_TIMED_OUT
-							 : strcmp(outcome->state, "cancelled") == 0 ? STENT_ERR_CANCELLED
-																		: 0);
+		outcome_raise(outcome, NULL);
 	if (outcome->result == NULL)
 		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("null")));
 	return outcome->result;
