@@ -52,8 +52,8 @@ find_parent_bucket(Store *store, const Task *task)
 
 	if (parent != NULL)
 	{
-		bucket = ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority,
-							  parent->lane_id);
+		bucket =
+			ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority, parent->lane_id);
 		pfree(parent);
 	}
 	return bucket;

@@ -81,8 +81,8 @@ child_make(Store *store, const Task *parent, void *arg)
 			lane_intern(store, child->role, task->function_id, child->queue, child->tags);
 		if (child->policy != NULL)
 			task->policy_id = policy_intern(store, child->policy);
-		task->parent_bucket = ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority,
-										   parent->lane_id);
+		task->parent_bucket =
+			ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority, parent->lane_id);
 		payload_place(store, &task->args, &task->args_ref);
 		task_move(store, task, later ? TASK_SCHEDULED : TASK_READY);
 	}

@@ -295,8 +295,7 @@ run_task(Batch *batch, Task *task)
 	STENT_FAULT("run_after_handler");
 	learn_time(task->function_id, elapsed_us(batch) - begin);
 	batch->most_subxids = Max(batch->most_subxids, subxids_in_use() - subxids);
-	if (attempt.used_temp ||
-		(attempt.end != ATTEMPT_SUCCEEDED && attempt.end != ATTEMPT_SUSPENDED))
+	if (attempt.used_temp || (attempt.end != ATTEMPT_SUCCEEDED && attempt.end != ATTEMPT_SUSPENDED))
 		batch->must_end = true;
 
 	switch (attempt.end)

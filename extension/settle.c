@@ -14,6 +14,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
 #include "clock.h"
@@ -77,13 +79,13 @@ write_rows(Store *store, Steps *steps, bool successes_only)
 
 /* The step waits for a task that tells nobody but its own parent. */
 static void
-add_stranger(Steps *steps, Step *step, int64 id)
+note_stranger(Steps *steps, Step *step, int64 id)
 {
-	if (step->strangers == NULL)
-		step->strangers = MemoryContextAlloc(steps->cxt, sizeof(int64));
-	else
-		step->strangers = repalloc_array(step->strangers, int64, step->n_strangers + 1);
-	step->strangers[step->n_strangers++] = id;
+	MemoryContext old = MemoryContextSwitchTo(steps->cxt);
+
+	step->detail = DatumGetJsonbP(DirectFunctionCall1(
+		jsonb_in, CStringGetDatum(psprintf("{\"strangers\": [" INT64_FORMAT "]}", id))));
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -111,7 +113,7 @@ settle_suspended(Store *store, Steps *steps)
 		if (task_is_terminal(ending.state))
 			return SETTLE_GO_ON;
 		if (ending.parent_id != task->id)
-			add_stranger(steps, blocking, blocking->child_id);
+			note_stranger(steps, blocking, blocking->child_id);
 	}
 	if (blocking->position != steps->next_position - 1)
 	{

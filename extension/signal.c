@@ -204,8 +204,7 @@ signal_read(Store *store, int64 execution_id, const char *name, int64 after, Sig
 	if (found)
 	{
 		signal->number = DatumGetInt64(slot_getattr(table->out, SIGNAL_NUMBER, &isnull));
-		signal->payload =
-			DatumGetJsonbPCopy(slot_getattr(table->out, SIGNAL_PAYLOAD, &isnull));
+		signal->payload = DatumGetJsonbPCopy(slot_getattr(table->out, SIGNAL_PAYLOAD, &isnull));
 	}
 	ExecClearTuple(table->out);
 	return found && signal->number > after;
@@ -216,13 +215,13 @@ static char *
 awaited(const Jsonb *detail, int64 *after)
 {
 	JsonbValue buf;
-	JsonbValue *number = getKeyJsonValueFromContainer(
-		unconstify(JsonbContainer *, &detail->root), "after", strlen("after"), &buf);
+	JsonbValue *number = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &detail->root),
+													  "after", strlen("after"), &buf);
 
-	*after = number != NULL && number->type == jbvNumeric
-				 ? DatumGetInt64(DirectFunctionCall1(numeric_int8,
-													 NumericGetDatum(number->val.numeric)))
-				 : 0;
+	*after =
+		number != NULL && number->type == jbvNumeric
+			? DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(number->val.numeric)))
+			: 0;
 	return json_string_field(unconstify(Jsonb *, detail), "name");
 }
 

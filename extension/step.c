@@ -30,12 +30,14 @@
 
 #include "archive.h"
 #include "attempt.h"
+#include "await_all.h"
 #include "clock.h"
 #include "errors.h"
 #include "fault.h"
 #include "intern.h"
 #include "json.h"
 #include "lease.h"
+#include "outcome.h"
 #include "registry.h"
 #include "step.h"
 #include "step_row.h"
@@ -92,8 +94,7 @@ xact_ended(XactEvent event, void *arg)
 static void
 subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	if (current == NULL ||
-		(event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB))
+	if (current == NULL || (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB))
 		return;
 	for (int i = 0; i < current->n; i++)
 	{
@@ -143,11 +144,11 @@ steps_require(const char *function, const char *hint)
 						errmsg("%s cannot be called in a local step", function),
 						errhint("A step is one unit: call other functions from the handler.")));
 	if (current->suspended)
-		ereport(ERROR, (errcode(STENT_ERR_SUSPENSION_SWALLOWED),
-						errmsg("task " INT64_FORMAT " was suspended, and its handler went on",
-							   task->id),
-						errhint("Do not catch query_canceled, and raise again what PL/Python, "
-								"PL/Perl or PL/Tcl catch.")));
+		ereport(ERROR,
+				(errcode(STENT_ERR_SUSPENSION_SWALLOWED),
+				 errmsg("task " INT64_FORMAT " was suspended, and its handler went on", task->id),
+				 errhint("Do not catch query_canceled, and raise again what PL/Python, "
+						 "PL/Perl or PL/Tcl catch.")));
 	if (current->continued)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("%s cannot be called after stent.continue_as_new()", function),
@@ -258,14 +259,14 @@ mismatch(const Step *known, const char *now)
 	char *then = describe_known(known);
 	bool same = strcmp(then, now) == 0;
 
-	ereport(ERROR,
-			(errcode(STENT_ERR_STEP_MISMATCH),
-			 errmsg("step %d of the handler is now %s%s, but was %s%s when it was made",
-					known->number, now, same ? " with other arguments" : "", then,
-					same ? " with others" : ""),
-			 errhint("The code was changed while the execution is under way, or depends on what "
-					 "changes between runs: pass that through stent.record() or stent.step(), "
-					 "and give steps names so that others can be added or left out.")));
+	ereport(
+		ERROR,
+		(errcode(STENT_ERR_STEP_MISMATCH),
+		 errmsg("step %d of the handler is now %s%s, but was %s%s when it was made", known->number,
+				now, same ? " with other arguments" : "", then, same ? " with others" : ""),
+		 errhint("The code was changed while the execution is under way, or depends on what "
+				 "changes between runs: pass that through stent.record() or stent.step(), "
+				 "and give steps names so that others can be added or left out.")));
 }
 
 /* How often the name was met in this run. */
@@ -420,10 +421,9 @@ step_done(Step *step, Jsonb *result)
 
 	step->state = STEP_COMPLETED;
 	step->finished_at = clock_now();
-	step->result =
-		result == NULL ? NULL
-					   : (Jsonb *) DatumGetPointer(PointerGetDatum(
-							 PG_DETOAST_DATUM_COPY(JsonbPGetDatum(result))));
+	step->result = result == NULL ? NULL
+								  : (Jsonb *) DatumGetPointer(PointerGetDatum(
+										PG_DETOAST_DATUM_COPY(JsonbPGetDatum(result))));
 	step->dirty = true;
 	MemoryContextSwitchTo(old);
 }
@@ -477,9 +477,8 @@ step_swallowed(const Task *task, const ErrorData *error)
 
 	swallowed->elevel = ERROR;
 	swallowed->sqlerrcode = STENT_ERR_SUSPENSION_SWALLOWED;
-	swallowed->message =
-		psprintf("task " INT64_FORMAT " was suspended, and its handler did not let that pass",
-				 task->id);
+	swallowed->message = psprintf(
+		"task " INT64_FORMAT " was suspended, and its handler did not let that pass", task->id);
 	if (error != NULL)
 		swallowed->detail = psprintf("It raised \"%s\" (%s) instead.", error->message,
 									 unpack_sql_state(error->sqlerrcode));
@@ -514,9 +513,9 @@ raise_child_error(Jsonb *error)
 
 	if (code_of(code) == STENT_ERR_CHILD_INTERRUPTED && detail == NULL)
 		detail = psprintf("Its SQLSTATE was %s, which no exception block catches.", code);
-	ereport(ERROR, (errcode(code_of(code)), errmsg("%s", message != NULL ? message : ""),
-					detail != NULL ? errdetail("%s", detail) : 0,
-					hint != NULL ? errhint("%s", hint) : 0));
+	ereport(ERROR,
+			(errcode(code_of(code)), errmsg("%s", message != NULL ? message : ""),
+			 detail != NULL ? errdetail("%s", detail) : 0, hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /* The same of one of the handler's own. */
@@ -528,9 +527,9 @@ raise_own_error(Jsonb *error)
 	char *detail = json_string_field(error, "detail");
 	char *hint = json_string_field(error, "hint");
 
-	ereport(ERROR, (errcode(code_of(code)), errmsg("%s", message != NULL ? message : ""),
-					detail != NULL ? errdetail("%s", detail) : 0,
-					hint != NULL ? errhint("%s", hint) : 0));
+	ereport(ERROR,
+			(errcode(code_of(code)), errmsg("%s", message != NULL ? message : ""),
+			 detail != NULL ? errdetail("%s", detail) : 0, hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /* Whether an error that no block of the handler has caught is a child's. */
@@ -545,8 +544,8 @@ void
 step_raise_again(Step *step)
 {
 	if (step->kind == STEP_LOCAL || step->kind == STEP_SIGNAL || step->kind == STEP_MAP_QUERY ||
-		strcmp(unpack_sql_state(STENT_ERR_WAIT_RAN_OUT),
-			   json_string_field(step->error, "code")) == 0)
+		strcmp(unpack_sql_state(STENT_ERR_WAIT_RAN_OUT), json_string_field(step->error, "code")) ==
+			0)
 		raise_own_error(step->error);
 	raise_child_error(step->error);
 }
@@ -559,8 +558,8 @@ step_failed(Step *step, Jsonb *error)
 
 	step->state = STEP_FAILED;
 	step->finished_at = clock_now();
-	step->error = (Jsonb *) DatumGetPointer(
-		PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(error))));
+	step->error =
+		(Jsonb *) DatumGetPointer(PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(error))));
 	step->dirty = true;
 	MemoryContextSwitchTo(old);
 }
@@ -585,33 +584,15 @@ step_ran_out(Step *step)
 						NULL, false));
 }
 
-void
-step_no_task(int64 id, int index)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NO_DATA_FOUND),
-			 index < 0 ? errmsg("task " INT64_FORMAT " does not exist", id)
-					   : errmsg("task " INT64_FORMAT " (element %d) does not exist", id, index),
-			 errdetail("It never existed, was dispatched by another role, or retention has "
-					   "removed it.")));
-}
-
-/* An error object with other things beside: which element, which task. */
+/* The error of one of many tasks: which one is told in the detail. */
 static Jsonb *
 with_origin(Jsonb *error, int64 child_id, int index)
 {
-	char *message = json_string_field(error, "message");
-	char *detail = json_string_field(error, "detail");
-
 	if (index < 0)
 		return error;
-	return json_error_parts(
-		json_string_field(error, "code"),
-		psprintf("element %d (task " INT64_FORMAT "): %s", index, child_id,
-				 message == NULL ? "" : message),
-		detail != NULL ? detail : psprintf("{\"index\": %d, \"task\": " INT64_FORMAT ", \"error\": %s}",
-										   index, child_id, json_text(error)),
-		json_string_field(error, "hint"), NULL, false);
+	return json_error_parts(json_string_field(error, "code"), json_string_field(error, "message"),
+							await_all_detail(index, child_id, error),
+							json_string_field(error, "hint"), NULL, false);
 }
 
 /* What a step waits for has ended, but not well; index: which of those it waits for, or -1. */
@@ -629,6 +610,17 @@ step_fail_child(Step *step, int64 child_id, const Ending *ending, int index)
 	step_fail(step, with_origin(error, child_id, index));
 }
 
+/* Whether the id is that of a child which is made when the handler is over. */
+bool
+step_is_made(int64 id)
+{
+	for (int i = 0; i < current->n; i++)
+		if (current->steps[i]->child_id == id && current->steps[i]->make != NULL &&
+			!current->steps[i]->undone)
+			return true;
+	return false;
+}
+
 /* See to it that the child of a step has finished; else the handler is left. */
 void
 step_child(Step *step, Ending *ending)
@@ -636,7 +628,7 @@ step_child(Step *step, Ending *ending)
 	Store *store;
 	MemoryContext old;
 
-	if (step->child_id == NO_ID)
+	if (step->child_id == NO_ID || step_is_made(step->child_id))
 		step_wait(step);
 	store = begin_look();
 	old = MemoryContextSwitchTo(current->cxt);
@@ -644,7 +636,7 @@ step_child(Step *step, Ending *ending)
 	MemoryContextSwitchTo(old);
 	end_look(store);
 	if (ending->state == TASK_NEW)
-		step_no_task(step->child_id, -1);
+		unknown_task(step->child_id);
 	if (task_is_terminal(ending->state))
 		return;
 	if (step->wake_at != NO_TIME && clock_now() >= step->wake_at)

@@ -83,7 +83,7 @@ typedef struct Step
 	Jsonb *result;     /* NULL where result_ref has it */
 	int64 result_ref;
 	Jsonb *error;
-	Jsonb *detail;
+	Jsonb *detail; /* of a wait: "strangers" are ids of those who must be made to tell */
 
 	bool met;    /* in this run of the handler */
 	bool fresh;  /* new to this attempt: step_next has just made it */
@@ -94,8 +94,6 @@ typedef struct Step
 	StepMake make; /* until that is done */
 	StepAct act;   /* the same */
 	void *arg;
-	int64 *strangers; /* tasks waited for that are no children, or the execution for a signal */
-	int n_strangers;
 	ItemPointerData tid;
 } Step;
 
@@ -112,11 +110,11 @@ typedef struct Steps
 	int next;     /* the one that is probably met next */
 	int unnamed;  /* met so far without a name */
 	int next_position;
-	bool branched;  /* a failed step was forgotten: what came after it may differ */
-	bool suspended; /* the handler is being left */
-	bool continued; /* continue_as_new was called */
-	bool acting;    /* a local step runs */
-	bool waited;    /* has been suspended, in this transaction or before */
+	bool branched;   /* a failed step was forgotten: what came after it may differ */
+	bool suspended;  /* the handler is being left */
+	bool continued;  /* continue_as_new was called */
+	bool acting;     /* a local step runs */
+	bool waited;     /* has been suspended, in this transaction or before */
 	Jsonb *new_args; /* of continue_as_new */
 	Step *blocking;  /* what it was suspended for */
 } Steps;
@@ -131,7 +129,7 @@ extern void step_failed(Step *step, Jsonb *error);
 extern Jsonb *step_result(Step *step);
 extern void step_child(Step *step, Ending *ending);
 extern Jsonb *step_child_result(Step *step);
-extern void step_no_task(int64 id, int index);
+extern bool step_is_made(int64 id);
 pg_noreturn extern void step_fail_child(Step *step, int64 child_id, const Ending *ending,
 										int index);
 pg_noreturn extern void step_fail(Step *step, Jsonb *error);

@@ -41,9 +41,9 @@ enum StepColumn
 };
 
 static const char *const kind_names[STEP_KINDS] = {
-	[STEP_CALL] = "call",     [STEP_SPAWN] = "spawn",         [STEP_LOCAL] = "step",
-	[STEP_AWAIT] = "await",   [STEP_AWAIT_ALL] = "await_all", [STEP_SLEEP] = "sleep",
-	[STEP_SIGNAL] = "signal", [STEP_RECORD] = "record",       [STEP_MAP] = "map",
+	[STEP_CALL] = "call",          [STEP_SPAWN] = "spawn",         [STEP_LOCAL] = "step",
+	[STEP_AWAIT] = "await",        [STEP_AWAIT_ALL] = "await_all", [STEP_SLEEP] = "sleep",
+	[STEP_SIGNAL] = "signal",      [STEP_RECORD] = "record",       [STEP_MAP] = "map",
 	[STEP_MAP_QUERY] = "map_query"};
 
 const char *
@@ -165,9 +165,8 @@ step_rows_load(Store *store, Steps *steps)
 		if (steps->n == steps->max)
 		{
 			steps->max = Max(16, 2 * steps->max);
-			steps->steps = steps->steps == NULL
-							   ? palloc_array(Step *, steps->max)
-							   : repalloc_array(steps->steps, Step *, steps->max);
+			steps->steps = steps->steps == NULL ? palloc_array(Step *, steps->max)
+												: repalloc_array(steps->steps, Step *, steps->max);
 		}
 		steps->steps[steps->n++] = from_slot(table->out);
 	}
@@ -217,8 +216,7 @@ step_row_write(Store *store, Steps *steps, Step *step)
 	else
 		payload_place(store, &inline_result, &step->result_ref);
 	memset(nulls, true, sizeof(nulls));
-#define PUT(column, value, isnull) \
-	(values[(column) - 1] = (value), nulls[(column) - 1] = (isnull))
+#define PUT(column, value, isnull) (values[(column) -1] = (value), nulls[(column) -1] = (isnull))
 	PUT(STEP_TASK_ID, Int64GetDatum(steps->task->id), false);
 	PUT(STEP_POSITION, Int32GetDatum(step->position), false);
 	PUT(STEP_NAME, step->name ? CStringGetTextDatum(step->name) : (Datum) 0, step->name == NULL);

@@ -36,7 +36,7 @@ typedef struct Task
 {
 	int64 id;
 	int64 execution_id;
-	int64 parent_id; /* NO_ID for a root */
+	int64 parent_id;     /* NO_ID for a root */
 	int64 parent_bucket; /* where its nudges go; 0: not known (yet) */
 	Timestamp created_at;
 	Timestamp due_at; /* NO_TIME: ready at once; of a waiting one: its wait runs out, or DT_NOEND */

@@ -26,8 +26,8 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
-#include "utils/memutils.h"
 
 #include "announce.h"
 #include "child.h"
@@ -222,9 +222,8 @@ look_at_row(Store *store, int64 id)
 
 	InitDirtySnapshot(dirty);
 	if (store_find_id(table, &dirty, id))
-		look = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax)
-				   ? LOOK_IN_HANDS
-				   : LOOK_SETTLED;
+		look = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax) ? LOOK_IN_HANDS
+																					: LOOK_SETTLED;
 	ExecClearTuple(table->out);
 	return look;
 }
@@ -237,41 +236,6 @@ static bool
 in_hands(Store *store, Task *task)
 {
 	return look_at_row(store, task->id) != LOOK_SETTLED || task_is_taken(store, task);
-}
-
-/* Note who waits for what does not know it, and see whether that has happened meanwhile. */
-void
-waiting_begin(Store *store, Task *task, Step *step)
-{
-	StoreRel *table;
-	int64 bucket;
-	bool again = false;
-
-	if (step->n_strangers == 0)
-		return;
-	table = store_table(store, STORE_WAITER);
-	bucket = bucket_of(store, task);
-	for (int i = 0; i < step->n_strangers; i++)
-	{
-		Datum values[WAITER_COLUMNS];
-		bool nulls[WAITER_COLUMNS] = {0};
-		bool twice = false;
-
-		for (int j = 0; j < i && !twice; j++)
-			twice = step->strangers[j] == step->strangers[i];
-		if (twice)
-			continue;
-		values[WAITER_WHAT - 1] = Int64GetDatum(step->strangers[i]);
-		values[WAITER_TASK_ID - 1] = Int64GetDatum(task->id);
-		values[WAITER_BUCKET - 1] = Int64GetDatum(bucket);
-		store_insert(store, table, values, nulls);
-		STENT_FAULT("waiting_after_waiter");
-		again |= step->kind == STEP_SIGNAL
-					 ? signal_may_be_newer(store, step->strangers[i], step->detail)
-					 : look_at_row(store, step->strangers[i]) != LOOK_SETTLED;
-	}
-	if (again)
-		waiting_nudge(store, task->id, bucket, true);
 }
 
 /* The ids of an array in the detail of a step. */
@@ -299,6 +263,42 @@ ids_of(const Jsonb *detail, const char *key, int64 **ids)
 			(*ids)[n++] = DatumGetInt64(
 				DirectFunctionCall1(numeric_int8, NumericGetDatum(element.val.numeric)));
 	return n;
+}
+
+/* Note who waits for what does not know it, and see whether that has happened meanwhile. */
+void
+waiting_begin(Store *store, Task *task, Step *step)
+{
+	StoreRel *table;
+	int64 bucket;
+	int64 *strangers;
+	int n = ids_of(step->detail, "strangers", &strangers);
+	bool again = false;
+
+	if (n == 0)
+		return;
+	table = store_table(store, STORE_WAITER);
+	bucket = bucket_of(store, task);
+	for (int i = 0; i < n; i++)
+	{
+		Datum values[WAITER_COLUMNS];
+		bool nulls[WAITER_COLUMNS] = {0};
+		bool twice = false;
+
+		for (int j = 0; j < i && !twice; j++)
+			twice = strangers[j] == strangers[i];
+		if (twice)
+			continue;
+		values[WAITER_WHAT - 1] = Int64GetDatum(strangers[i]);
+		values[WAITER_TASK_ID - 1] = Int64GetDatum(task->id);
+		values[WAITER_BUCKET - 1] = Int64GetDatum(bucket);
+		store_insert(store, table, values, nulls);
+		STENT_FAULT("waiting_after_waiter");
+		again |= step->kind == STEP_SIGNAL ? signal_may_be_newer(store, strangers[i], step->detail)
+										   : look_at_row(store, strangers[i]) != LOOK_SETTLED;
+	}
+	if (again)
+		waiting_nudge(store, task->id, bucket, true);
 }
 
 /* Remove the waiter rows of a task that has waited. */
@@ -394,9 +394,9 @@ decide(Store *store, const Task *task, bool failed)
 			/* a failure may end it before all have ended: the handler looks */
 			return failed ? GO_ON : have_all_ended(store, task, step);
 		case STEP_SIGNAL:
-			return signal_is_newer(store, task->execution_id, step->detail) ? GO_ON
+			return signal_is_newer(store, task->execution_id, step->detail)       ? GO_ON
 				   : signal_may_be_newer(store, task->execution_id, step->detail) ? UNSETTLED
-																				   : WAIT_ON;
+																				  : WAIT_ON;
 		default:
 			return WAIT_ON; /* only its time wakes it */
 	}

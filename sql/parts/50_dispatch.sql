@@ -54,8 +54,9 @@ CREATE FUNCTION stent.spawn(
     timeout interval DEFAULT NULL,
     retry jsonb DEFAULT NULL,
     concurrency_key text DEFAULT NULL,
-    headers jsonb DEFAULT NULL)
+    headers jsonb DEFAULT NULL,
+    step_name text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_spawn';
-COMMENT ON FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb) IS
-  'in a handler: makes a child of its task, in the same execution, and returns its id. The child begins to exist with the commit of the attempt; a failed attempt leaves none. Options left NULL come from the registration; the execution''s max_duration bounds the child as well. 55000 outside a handler';
+COMMENT ON FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb, text) IS
+  'in a handler: a step that makes a child of its task, in the same execution, and returns its id. The child begins to exist with the commit of the attempt, or of the wait the handler comes to; a failed attempt leaves none. Options left NULL come from the registration; the execution''s max_duration bounds the child as well. 55000 outside a handler';
