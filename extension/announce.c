@@ -58,6 +58,7 @@ typedef struct Finished
 {
 	int64 task_id;
 	SubTransactionId subid;
+	bool failed; /* or was cancelled, or timed out */
 } Finished;
 
 /* beyond this many the table of notes is made anew, to free its memory */
@@ -256,7 +257,7 @@ announce_nudge(Oid role, int64 bucket)
 }
 
 void
-announce_finished(int64 task_id)
+announce_finished(int64 task_id, bool failed)
 {
 	if (stent_shared == NULL)
 		return;
@@ -270,7 +271,7 @@ announce_finished(int64 task_id)
 			finished = repalloc_huge(finished, max * sizeof(Finished));
 		max_finished = max;
 	}
-	finished[n_finished++] = (Finished){task_id, GetCurrentSubTransactionId()};
+	finished[n_finished++] = (Finished){task_id, GetCurrentSubTransactionId(), failed};
 	newest_subid = Max(newest_subid, GetCurrentSubTransactionId());
 }
 
@@ -790,21 +791,38 @@ compare_finished(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/* Whether one that failed is among those from..to that somebody waits for. */
+static bool
+failed_between(int64 from, int64 to)
+{
+	for (int i = 0; i < n_finished; i++)
+		if (finished[i].failed && finished[i].task_id >= from && finished[i].task_id <= to)
+			return true;
+	return false;
+}
+
 static void
 wake_waiters(void)
 {
+	bool any_failed = false;
+
 	/* who publishes what it waits for looks afterwards; our rows are visible now */
 	pg_memory_barrier();
 	if (pg_atomic_read_u32(&stent_shared->waiting) == 0)
 		return;
 	qsort(finished, n_finished, sizeof(Finished), compare_finished);
+	for (int i = 0; i < n_finished && !any_failed; i++)
+		any_failed = finished[i].failed;
 	for (int i = 0; i < stent_shared->n_procs; i++)
 	{
 		StentProc *proc = &stent_shared->procs[i];
-		Finished wanted = {(int64) pg_atomic_read_u64(&proc->waits_for), 0};
+		Finished wanted = {.task_id = (int64) pg_atomic_read_u64(&proc->waits_for)};
 
-		if (wanted.task_id != NO_ID && proc->database == MyDatabaseId &&
-			bsearch(&wanted, finished, n_finished, sizeof(Finished), compare_finished) != NULL)
+		if (wanted.task_id == NO_ID || proc->database != MyDatabaseId)
+			continue;
+		if (bsearch(&wanted, finished, n_finished, sizeof(Finished), compare_finished) != NULL ||
+			(any_failed && failed_between((int64) pg_atomic_read_u64(&proc->waits_from),
+										  (int64) pg_atomic_read_u64(&proc->waits_to))))
 			shmem_set_latch(i);
 	}
 }

@@ -28,7 +28,7 @@ extern void announce_unblocked(Oid role, int64 bucket, int64 position);
 /* the due entry just announced is not to wait for anything */
 extern void announce_nudge(Oid role, int64 bucket);
 /* a task reached its end: who waits for it is woken at the commit */
-extern void announce_finished(int64 task_id);
+extern void announce_finished(int64 task_id, bool failed);
 /* the launcher and the scheduler shall look at this database again */
 extern void announce_database(void);
 /* a leased task was cancelled, or timed out: workers shall ask what they still hold */

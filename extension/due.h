@@ -30,6 +30,7 @@ typedef struct DueEntry
 	char kind;
 	int64 bucket;
 	int64 line; /* of a nudge: what it is about */
+	bool own;   /* this transaction has written it */
 	ItemPointerData tid;
 } DueEntry;
 

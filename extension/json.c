@@ -58,6 +58,30 @@ json_null(void)
 	return JsonbValueToJsonb(&value);
 }
 
+/* An array of these values; NULL is JSON null. */
+Jsonb *
+json_array(Jsonb **elements, int n)
+{
+	JsonbParseState *state = NULL;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue value = {.type = jbvNull};
+
+		if (elements[i] != NULL && JB_ROOT_IS_SCALAR(elements[i]))
+			(void) JsonbExtractScalar(&elements[i]->root, &value);
+		else if (elements[i] != NULL)
+		{
+			value.type = jbvBinary;
+			value.val.binary.data = &elements[i]->root;
+			value.val.binary.len = VARSIZE(elements[i]) - VARHDRSZ;
+		}
+		(void) pushJsonbValue(&state, WJB_ELEM, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
 static void
 push_field(JsonbParseState **state, const char *key, const char *text)
 {

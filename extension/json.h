@@ -18,6 +18,7 @@ extern Jsonb *json_error_given(Jsonb *given, const char *code, bool retryable);
 extern char *json_string_field(Jsonb *json, const char *key);
 extern Jsonb *json_empty_object(void);
 extern Jsonb *json_null(void);
+extern Jsonb *json_array(Jsonb **elements, int n);
 extern void json_check_size(Jsonb *json, const char *what);
 
 #endif

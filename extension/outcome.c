@@ -172,6 +172,7 @@ read_some(Outcome **outcomes, int n, MemoryContext cxt)
 	}
 	cold_end(&cold);
 	pfree(ids);
+	pfree(DatumGetPointer(values[0]));
 }
 
 /*

@@ -83,6 +83,8 @@ lay_out(void)
 		pg_atomic_init_u64(&shared->procs[i].task_id, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].claims, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].waits_for, NO_ID);
+		pg_atomic_init_u64(&shared->procs[i].waits_from, NO_ID);
+		pg_atomic_init_u64(&shared->procs[i].waits_to, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].cancels, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].cancels_tree, NO_ID);
 		pg_atomic_init_u64(&shared->procs[i].interrupt_task, NO_ID);

@@ -66,6 +66,12 @@ typedef struct StentProc
 
 	/* the task this session waits for, in this database (atomic; 0: none) */
 	pg_atomic_uint64 waits_for;
+	/*
+	 * Of who waits for many: the lowest and highest of their ids (atomic). Of these one is
+	 * published as waits_for; any of them that fails wakes the session as well.
+	 */
+	pg_atomic_uint64 waits_from;
+	pg_atomic_uint64 waits_to;
 	/* the task this session is about to cancel, in this database (atomic; 0: none) */
 	pg_atomic_uint64 cancels;
 	/*

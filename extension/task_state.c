@@ -212,7 +212,7 @@ finish(Store *store, Task *task, TaskState from)
 {
 	erase_live(store, task, from);
 	tally(task);
-	announce_finished(task->id);
+	announce_finished(task->id, task->state != TASK_COMPLETED);
 	waiting_tell(store, task, task->parent_bucket);
 	STENT_FAULT("complete_after_delete");
 	payload_place(store, &task->result, &task->result_ref);

@@ -2,6 +2,9 @@
  * wait.c
  *	  wait_for() and wait_until_done(): sleeping until a task has finished.
  *
+ * await() outside of a handler is wait_for(). Waiting for many tasks is in await_all.c,
+ * which shares with this what wait.h names.
+ *
  * Who waits publishes the id in shared memory first and looks afterwards; who
  * finishes a task makes its rows visible first and reads the published ids
  * afterwards (announce.c). So either the look shows the end, or the latch is set;
@@ -16,7 +19,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -24,6 +26,7 @@
 #include "nodes/parsenodes.h"
 #include "portability/instr_time.h"
 #include "storage/latch.h"
+#include "utils/fmgroids.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -33,10 +36,14 @@
 #include "clock.h"
 #include "compat.h"
 #include "errors.h"
+#include "intern.h"
 #include "outcome.h"
 #include "ready.h"
 #include "shmem.h"
+#include "step_calls.h"
 #include "store.h"
+#include "task.h"
+#include "wait.h"
 
 #define BACKSTOP_MS (5 * 60 * 1000)
 
@@ -67,8 +74,8 @@ read_args(FunctionCallInfo fcinfo, Wait *wait)
 }
 
 /* A handler that waits would keep its executor from the task it waits for. */
-static void
-refuse_in_handler(const char *function)
+void
+wait_refuse_in_handler(const char *function)
 {
 	if (attempt_task() != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -76,28 +83,32 @@ refuse_in_handler(const char *function)
 						errhint("Dispatch the task and finish; it runs after this one commits.")));
 }
 
-/* Have the session woken when the task finishes. */
-static void
-publish(int64 id)
+/*
+ * Have the session woken when the task finishes; who waits for many, also when one of
+ * those from..to fails. Publishing anew replaces what was published.
+ */
+void
+wait_publish(int64 id, int64 from, int64 to)
 {
 	StentProc *proc = shmem_my_proc();
 
 	if (proc == NULL)
 		return;
-	pg_atomic_write_u64(&proc->waits_for, (uint64) id);
-	/* also the barrier between publishing and looking */
-	pg_atomic_fetch_add_u32(&stent_shared->waiting, 1);
+	pg_atomic_write_u64(&proc->waits_from, (uint64) from);
+	pg_atomic_write_u64(&proc->waits_to, (uint64) to);
+	if (pg_atomic_exchange_u64(&proc->waits_for, (uint64) id) == NO_ID)
+		pg_atomic_fetch_add_u32(&stent_shared->waiting, 1);
+	/* between publishing and looking */
+	pg_memory_barrier();
 }
 
-static void
-withdraw(void)
+void
+wait_withdraw(void)
 {
 	StentProc *proc = shmem_my_proc();
 
-	if (proc == NULL)
-		return;
-	pg_atomic_write_u64(&proc->waits_for, NO_ID);
-	pg_atomic_fetch_sub_u32(&stent_shared->waiting, 1);
+	if (proc != NULL && pg_atomic_exchange_u64(&proc->waits_for, NO_ID) != NO_ID)
+		pg_atomic_fetch_sub_u32(&stent_shared->waiting, 1);
 }
 
 static void
@@ -113,28 +124,36 @@ ran_out(const Outcome *outcome, int64 limit_us)
 							"stent.state_of(), or stent.cancel() it.")));
 }
 
-/* Sleep until it is time for another look; an error once the wait has run out. */
-static void
-sleep_on(const Wait *wait, const Outcome *outcome)
+/* Sleep until it is time for another look; false once the wait has run out. */
+bool
+wait_sleep(instr_time begun, int64 limit_us)
 {
 	static uint32 event = 0;
 	long ms = stent_shared == NULL || RecoveryInProgress() ? POLL_MS : BACKSTOP_MS;
 
 	if (event == 0)
 		event = compat_wait_event("StentWaitFor");
-	if (wait->limit_us > 0)
+	if (limit_us > 0)
 	{
 		instr_time now;
 		int64 left;
 
 		INSTR_TIME_SET_CURRENT(now);
-		INSTR_TIME_SUBTRACT(now, wait->begun);
-		left = wait->limit_us - (int64) INSTR_TIME_GET_MICROSEC(now);
+		INSTR_TIME_SUBTRACT(now, begun);
+		left = limit_us - (int64) INSTR_TIME_GET_MICROSEC(now);
 		if (left <= 0)
-			ran_out(outcome, wait->limit_us);
+			return false;
 		ms = Min(ms, (left + 999) / 1000);
 	}
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, event);
+	return true;
+}
+
+static void
+sleep_on(const Wait *wait, const Outcome *outcome)
+{
+	if (!wait_sleep(wait->begun, wait->limit_us))
+		ran_out(outcome, wait->limit_us);
 }
 
 /*
@@ -156,49 +175,64 @@ look(const Wait *wait, Outcome *outcome)
 	return finished;
 }
 
-/*
- * Whether this very transaction dispatched the task, replayed it or gave it back:
- * then nobody can run it before the transaction ends.
- */
 static bool
-is_own(int64 id)
+is_ours(TupleTableSlot *row)
 {
-	Oid types[2] = {INT8OID, INT8OID};
-	Datum values[2];
-	ColdSql cold;
-	bool own = false;
+	bool isnull;
 
-	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	return TransactionIdIsCurrentTransactionId(
+		DatumGetTransactionId(slot_getsysattr(row, MinTransactionIdAttributeNumber, &isnull)));
+}
+
+/*
+ * Whether this very transaction dispatched the task, replayed it or gave it back: then
+ * nobody can run it before the transaction ends. By the active snapshot.
+ */
+bool
+wait_is_own(Store *store, int64 id)
+{
+	StoreRel *tasks = store_table(store, STORE_TASK);
+	StoreRel *ready = store_table(store, STORE_READY);
+	ScanKeyData keys[2];
+	Task *task;
+	bool own;
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
+		!store_find_id(tasks, GetActiveSnapshot(), id))
 		return false;
-	values[0] = Int64GetDatum(id);
-	cold_begin(&cold);
-	if (SPI_execute_with_args("SELECT t.xmin, l.role, t.priority::integer, t.lane_id, "
-							  "COALESCE(t.position, t.id) FROM stent.task t "
-							  "JOIN stent.lane l ON l.id = t.lane_id WHERE t.id = $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "looking for the task failed");
-	if (SPI_processed == 1)
-	{
-		HeapTuple row = SPI_tuptable->vals[0];
-		TupleDesc desc = SPI_tuptable->tupdesc;
-		bool isnull;
-
-		own = TransactionIdIsCurrentTransactionId(
-			DatumGetTransactionId(SPI_getbinval(row, desc, 1, &isnull)));
-		values[0] = Int64GetDatum(ready_bucket(
-			SPI_getvalue(row, desc, 2), DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull)),
-			DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull))));
-		values[1] = SPI_getbinval(row, desc, 5, &isnull);
-		if (SPI_execute_with_args(
-				"SELECT r.xmin FROM stent.ready r WHERE r.bucket = $1 AND r.position = $2", 2,
-				types, values, NULL, false, 1) != SPI_OK_SELECT)
-			elog(ERROR, "looking for the task's entry failed");
-		if (SPI_processed == 1)
-			own |= TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
-				SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
-	}
-	cold_end(&cold);
+	own = is_ours(tasks->out);
+	task = task_from_slot(tasks->out);
+	ExecClearTuple(tasks->out);
+	if (own)
+		return true;
+	ScanKeyInit(&keys[0], READY_BUCKET, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(ready_bucket(lane_get(store, task->lane_id)->role, task->priority,
+										   task->lane_id)));
+	ScanKeyInit(&keys[1], READY_POSITION, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(task_position(task)));
+	own = store_find(ready, GetActiveSnapshot(), keys, 2) && is_ours(ready->out);
+	ExecClearTuple(ready->out);
 	return own;
+}
+
+static void
+refuse_own(int64 id)
+{
+	Store *store;
+	bool own;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	store = store_open_to_read();
+	own = wait_is_own(store, id);
+	store_close(store);
+	PopActiveSnapshot();
+	if (own)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("task " INT64_FORMAT
+							   " waits for this transaction and cannot be waited for in it",
+							   id),
+						errhint("COMMIT first: the task starts when it is committed.")));
 }
 
 /* Look and sleep until the task has finished. */
@@ -207,59 +241,76 @@ wait_in_transaction(const Wait *wait, Outcome *outcome)
 {
 	if (look(wait, outcome))
 		return;
-	if (is_own(wait->id))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("task " INT64_FORMAT
-							   " waits for this transaction and cannot be waited for in it",
-							   wait->id),
-						errhint("COMMIT first: the task starts when it is committed.")));
+	refuse_own(wait->id);
 	do
 	{
 		sleep_on(wait, outcome);
 	} while (!look(wait, outcome));
 }
 
-PG_FUNCTION_INFO_V1(stent_wait_for);
-Datum
-stent_wait_for(PG_FUNCTION_ARGS)
+void
+wait_require_read_committed(const char *what, const char *procedure)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("%s needs isolation level READ COMMITTED", what),
+						errdetail("This transaction would never see the task finish."),
+						errhint("Wait in a READ COMMITTED transaction, or CALL %s outside of a "
+								"transaction block.",
+								procedure)));
+}
+
+static Jsonb *
+wait_for(FunctionCallInfo fcinfo, const char *function)
 {
 	Wait wait;
 	Outcome outcome;
 
 	read_args(fcinfo, &wait);
-	refuse_in_handler("stent.wait_for()");
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("stent.wait_for() needs isolation level READ COMMITTED"),
-				 errdetail("This transaction would never see the task finish."),
-				 errhint("Wait in a READ COMMITTED transaction, or CALL stent.wait_until_done() "
-						 "outside of a transaction block.")));
-	publish(wait.id);
+	wait_refuse_in_handler(function);
+	wait_require_read_committed(function, "stent.wait_until_done()");
+	wait_publish(wait.id, 1, 0);
 	PG_TRY();
 	{
 		wait_in_transaction(&wait, &outcome);
 	}
 	PG_FINALLY();
 	{
-		withdraw();
+		wait_withdraw();
 	}
 	PG_END_TRY();
-	PG_RETURN_JSONB_P(outcome_result(&outcome));
+	return outcome_result(&outcome);
+}
+
+PG_FUNCTION_INFO_V1(stent_wait_for);
+Datum
+stent_wait_for(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_JSONB_P(wait_for(fcinfo, "stent.wait_for()"));
+}
+
+PG_FUNCTION_INFO_V1(stent_await);
+Datum
+stent_await(PG_FUNCTION_ARGS)
+{
+	if (attempt_task() != NULL)
+		return step_await(fcinfo);
+	PG_RETURN_JSONB_P(wait_for(fcinfo, "stent.await()"));
 }
 
 /* The caller must be able to commit, or the wait would hold its snapshot. */
-static void
-require_nonatomic(FunctionCallInfo fcinfo)
+void
+wait_require_nonatomic(FunctionCallInfo fcinfo, const char *procedure, const char *function)
 {
 	CallContext *context = (CallContext *) fcinfo->context;
 
 	if (context == NULL || !IsA(context, CallContext) || context->atomic || IsSubTransaction())
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-						errmsg("stent.wait_until_done() cannot be called in a transaction block, a "
-							   "function or an exception block"),
+						errmsg("%s cannot be called in a transaction block, a function or an "
+							   "exception block",
+							   procedure),
 						errdetail("It commits, so as to hold no snapshot while it waits."),
-						errhint("CALL it by itself, or use stent.wait_for().")));
+						errhint("CALL it by itself, or use %s.", function)));
 }
 
 /* Look and commit; the result, copied to cxt, or NULL if the task has not finished. */
@@ -295,15 +346,15 @@ stent_wait_until_done(PG_FUNCTION_ARGS)
 	bool nulls[1] = {false};
 
 	read_args(fcinfo, &wait);
-	refuse_in_handler("stent.wait_until_done()");
-	require_nonatomic(fcinfo);
+	wait_refuse_in_handler("stent.wait_until_done()");
+	wait_require_nonatomic(fcinfo, "stent.wait_until_done()", "stent.wait_for()");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "the procedure is not declared as expected");
 	desc = BlessTupleDesc(desc);
 
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	publish(wait.id);
+	wait_publish(wait.id, 1, 0);
 	PG_TRY();
 	{
 		/* what the caller did is committed, and no snapshot is older than the publishing */
@@ -313,7 +364,7 @@ stent_wait_until_done(PG_FUNCTION_ARGS)
 	}
 	PG_FINALLY();
 	{
-		withdraw();
+		wait_withdraw();
 	}
 	PG_END_TRY();
 	if (SPI_finish() != SPI_OK_FINISH)

@@ -10,8 +10,8 @@
  * nudges takes the parent's entry first, without waiting, and a snapshot afterwards, and
  * decides by that; if the entry is held, the nudge stays. A parent that does not wait looks
  * itself at what has happened, by a snapshot younger than its hold on the task; so a
- * nudge may be dropped unless a transaction that holds the parent is in progress, for that
- * may have looked before and may yet commit a wait.
+ * nudge may be dropped, once it is committed, unless a transaction that holds the parent is
+ * in progress, for that may have looked before and may yet commit a wait.
  *
  * Tasks and signals that are not the parent's know nothing of it. Such a wait has a
  * row in stent.waiter. The waiting task writes it, then looks, also at what is not
@@ -453,10 +453,11 @@ waiting_nudged(Store *store, const DueEntry *entry)
 		return true;
 	}
 	task = task_find_live(store, entry->line);
-	if (task != NULL && task->state != TASK_WAITING && in_hands(store, task))
-		return false;
 	if (task == NULL || task->state != TASK_WAITING)
 	{
+		/* who takes it before we commit does not see what has happened here */
+		if (entry->own || (task != NULL && in_hands(store, task)))
+			return false;
 		drop_nudge(store, entry);
 		return true;
 	}
