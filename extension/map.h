@@ -4,7 +4,11 @@
  *
  * A map is a task that waits (TASK_WAITING, chunk = A_MAP) and never runs a handler; its
  * children are its chunks (chunk = 0, 1, ...), tasks of the mapped function whose args are
- * an array of items.
+ * an array of items. Making one:
+ *
+ *	  map_begin(&builder, store, &options, &map_options, parent);
+ *	  map_add_chunk(&builder, array, n);     n <= builder.row.chunk_size; all but the last: equal
+ *	  id = map_finish(&builder);
  */
 #ifndef STENT_MAP_H
 #define STENT_MAP_H
@@ -12,17 +16,82 @@
 #include "postgres.h"
 
 #include "attempt.h"
+#include "dispatch.h"
+#include "json_array.h"
+#include "map_row.h"
 #include "store.h"
 #include "task.h"
 
-/* Run the items of a chunk that was taken, as attempt_run runs a handler. */
+#define MAP_CHUNK_SIZE 1000 /* by default */
+#define MAP_CHUNK_SIZE_MAX 100000
+
+/* What a map has beside the options of its tasks. */
+typedef struct MapOptions
+{
+	int chunk_size;
+	int limit; /* items in flight at once */
+	bool collect;
+	bool star;
+} MapOptions;
+
+typedef struct MapBuilder
+{
+	Store *store;
+	const Options *options;
+	MapRow row;        /* row.chunk_size may be less than was asked for */
+	Task *task;        /* the map's; not stored before map_finish */
+	MemoryContext cxt; /* of one chunk */
+} MapBuilder;
+
+/*
+ * Read chunk_size, concurrency_limit and on_error: the numbers of their arguments, -1 where the
+ * function has none. star is left to the caller.
+ */
+extern void map_read_options(FunctionCallInfo fcinfo, int chunk_size, int limit, int on_error,
+							 MapOptions *options);
+
+/* --- making one --- */
+
+/*
+ * parent NULL: a root. Nothing fails afterwards by what
+ * the user gave; the size of an item is checked by whoever takes it in (map_check_item).
+ */
+extern void map_begin(MapBuilder *builder, Store *store, const Options *options,
+					  const MapOptions *map, const Task *parent);
+extern void map_add_chunk(MapBuilder *builder, Jsonb *items, int n);
+extern int64 map_finish(MapBuilder *builder);
+
+/* Refuse an item no attempt could take. */
+extern void map_check_item(const JsonElement *item, int64 number);
+
+/* --- running one --- */
+
+/*
+ * Run the items of a chunk that was taken, as attempt_run runs a handler, and leave in
+ * attempt what chunk_settle needs.
+ */
 extern void chunk_run(Store *store, Task *task, Attempt *attempt);
 
 /*
  * A chunk's attempt is over (run here, or by a worker): write its progress, and end the
- * task or have it retried. outcomes: as chunk_run leaves them, or a worker gives them.
+ * task or have it retried. For ends SUCCEEDED, FAILED and TIMED_OUT; the others are the
+ * whole task's (complete_give_back, complete_past_deadline), as with tasks that are no chunk.
  */
 extern void chunk_settle(Store *store, Task *task, Attempt *attempt);
+
+/* For a worker: the items of a chunk that are to be run, an array. */
+extern Jsonb *chunk_open_items(Store *store, const Task *task, int *n);
+
+/*
+ * A worker tells how they ended: an array of {"result": any} or {"error": {code, message,
+ * retryable ...}} in their order. Raises 22023 where it is not that, before anything is
+ * written. Then chunk_settle.
+ */
+extern void chunk_given(Store *store, Task *task, Jsonb *outcomes, Attempt *attempt);
+
+/* All of them failed with the same error, as fail() gives it. Then chunk_settle. */
+extern void chunk_given_error(Store *store, Task *task, const char *code, Jsonb *error, bool final,
+							  Attempt *attempt);
 
 /*
  * Somebody has taken the entry of a map that was nudged, with a snapshot taken since:
@@ -30,6 +99,20 @@ extern void chunk_settle(Store *store, Task *task, Attempt *attempt);
  * entry back.
  */
 extern bool map_decide(Store *store, Task *task);
+
+/*
+ * All results of a map that has ended, in the order of the items. With collect an element is
+ * {"result": any} or {"error": {...}}, else the result itself.
+ */
+extern Jsonb *map_gather(Store *store, int64 map_id);
+
+/* --- outside of a handler --- */
+
+/*
+ * Call the function for an array of items in the caller's transaction, without a task; the
+ * results as map_gather gives them (map_inline.c).
+ */
+extern Jsonb *map_inline(Function *function, Jsonb *items, bool star, bool collect);
 
 /* What belongs to a map or chunk alone when its history goes is SQL: stent._forget. */
 

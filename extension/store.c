@@ -39,12 +39,11 @@
 #include "store.h"
 
 static const char *const table_names[STORE_TABLES] = {
-	"task",           "ready",        "due",          "payload", "function",
-	"lane",           "retry_policy", "attempt",      "dedup",   "dead_letter",
-	"counter",        "context",      "archive_kept", "tally",   "line",
-	"rate",           "pause",        "child",        "memo",    "signal",
-	"progress_entry", "shared_value", "lease",        "place",   "worker",
-	"output",         "step",         "waiter",       NULL};
+	"task",         "ready", "due",         "payload", "function", "lane",         "retry_policy",
+	"attempt",      "dedup", "dead_letter", "counter", "context",  "archive_kept", "tally",
+	"line",         "rate",  "pause",       "child",   "memo",     "signal",       "progress_entry",
+	"shared_value", "lease", "place",       "worker",  "output",   "step",         "waiter",
+	"map",          "chunk", "item",        NULL};
 
 static Oid table_oids[STORE_TABLES];
 static Oid schema_oid;

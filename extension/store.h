@@ -55,6 +55,9 @@ typedef enum StoreTable
 	STORE_OUTPUT,
 	STORE_STEP,
 	STORE_WAITER,
+	STORE_MAP,
+	STORE_CHUNK,
+	STORE_ITEM,
 	STORE_ARCHIVE_LEAF, /* the partition that takes what finishes now */
 	STORE_TABLES
 } StoreTable;
