@@ -217,10 +217,9 @@ due_scan_next(DueScan *scan, DueEntry *entry)
 	if (isnull)
 		entry->line = NO_LINE;
 	entry->tid = slot->tts_tid;
-	entry->own =
-		due_is_nudge(entry->kind) &&
-		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
-			slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull)));
+	entry->own = due_is_nudge(entry->kind) &&
+				 TransactionIdIsCurrentTransactionId(DatumGetTransactionId(
+					 slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull)));
 	ExecClearTuple(slot);
 	return true;
 }

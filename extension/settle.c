@@ -18,6 +18,7 @@
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
+#include "announce.h"
 #include "clock.h"
 #include "due.h"
 #include "ending.h"
@@ -98,6 +99,7 @@ settle_suspended(Store *store, Steps *steps)
 	Task *task = steps->task;
 	Step *blocking = steps->blocking;
 	bool made = blocking->make != NULL;
+	bool leased = task->leased;
 
 	STENT_FAULT("settle_begin");
 	make_children(store, steps);
@@ -125,6 +127,11 @@ settle_suspended(Store *store, Steps *steps)
 	task->due_at = blocking->wake_at == NO_TIME ? DT_NOEND : blocking->wake_at;
 	task_move(store, task, TASK_WAITING);
 	waiting_begin(store, task, blocking);
+	/* nudges that were left because of this transaction: else who held it looks again itself */
+	if (leased)
+		announce_nudge(
+			lane_role(lane_get(store, task->lane_id)),
+			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id));
 	steps->waited = true;
 	STENT_FAULT("settle_end");
 	return SETTLE_WAITS;

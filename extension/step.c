@@ -65,7 +65,7 @@ steps_rerun(Steps *steps)
 	for (int i = 0; i < steps->n; i++)
 		steps->steps[i]->met = steps->steps[i]->fresh = false;
 	steps->next = steps->unnamed = 0;
-	steps->suspended = steps->continued = false;
+	steps->suspended = steps->continued = steps->renewed = false;
 	steps->new_args = NULL;
 	steps->blocking = NULL;
 }
@@ -386,14 +386,19 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 	number = name == NULL ? ++steps->unnamed : uses(steps, name) + 1;
 	step = steps->n == 0 ? NULL : find(steps, name, number);
 	if (step == NULL)
+	{
 		step = steps_add(steps, kind, name, number);
+		steps->renewed = true;
+	}
 	else
 	{
 		bool older = step->mark != lease_mark(steps->task);
 
+		steps->renewed |= !older;
+		steps->branched |= older && steps->renewed;
 		if (older && has_failed(step))
 		{
-			steps->branched = true;
+			steps->branched = steps->renewed = true;
 			renew(steps, step, kind);
 		}
 		else if (step->kind != kind || step->function_id != function_id ||
@@ -679,7 +684,7 @@ steps_check_end(Steps *steps)
 		const Step *step = steps->steps[i];
 
 		if (step->met || step->name != NULL ||
-			(steps->branched && step->mark != lease_mark(steps->task)))
+			(steps->renewed && step->mark != lease_mark(steps->task)))
 			continue;
 		if (step->mark != lease_mark(steps->task) && has_failed(step))
 			continue;

@@ -110,6 +110,7 @@ typedef struct Steps
 	int next;     /* the one that is probably met next */
 	int unnamed;  /* met so far without a name */
 	int next_position;
+	bool renewed;    /* one was met in this run that no earlier attempt had, or not so */
 	bool branched;   /* a failed step was forgotten: what came after it may differ */
 	bool suspended;  /* the handler is being left */
 	bool continued;  /* continue_as_new was called */
