@@ -37,7 +37,7 @@ CREATE FUNCTION tree_counts(root bigint) RETURNS TABLE (function text, state tex
 SELECT t.function, t.state, t.error ->> 'code', regexp_replace(t.error ->> 'message', 'task \d+', 'task N'), count(*) FROM stent.tasks t
 WHERE t.execution_id = root GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4
 $$;
-CREATE VIEW tree_left AS SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;
+CREATE VIEW tree_left AS SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due WHERE kind NOT IN ('n', 'f')) AS due, (SELECT count(*) FROM stent.child) AS children;
 
 -- the root, before it ran: no children yet
 SELECT stent.dispatch('tree_node', '{"depth": 2, "width": 2}') AS root \gset

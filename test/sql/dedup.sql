@@ -49,7 +49,7 @@ SELECT stent.dispatch('dedup_f', '{"n": 11}', dedup_key => 'a', on_duplicate => 
 SELECT state, args, due_at, deadline FROM stent.tasks WHERE id = :first;
 SELECT stent.dispatch('dedup_f', jsonb_build_object('n', -1), dedup_key => 'a', on_duplicate => 'replace') = :first AS same;
 SELECT state, args, due_at, deadline FROM stent.tasks WHERE id = :first;
-SELECT count(*) FROM stent.due;
+SELECT count(*) FROM stent.due WHERE kind NOT IN ('n', 'f');
 
 -- a rollback frees a new key and undoes a replacement
 BEGIN;
