@@ -58,7 +58,8 @@ xact_ended(XactEvent event, void *arg)
 static void
 subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	/* one that has written nothing has made no partition */
+	if (event == SUBXACT_EVENT_ABORT_SUB && TransactionIdIsValid(GetCurrentTransactionIdIfAny()))
 		leaf_day = ahead_checked_day = -1;
 }
 

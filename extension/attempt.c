@@ -116,8 +116,9 @@ interrupt_handler(SIGNAL_ARGS)
 
 /* Let others see which task runs here; from now on they may interrupt it. */
 static void
-begin_task(const Task *task)
+begin_task(const Task *run)
 {
+	const Task *task = run->on_behalf != NULL ? run->on_behalf : run;
 	static bool handler_installed = false;
 	StentProc *proc = shmem_my_proc();
 

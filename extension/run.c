@@ -45,120 +45,24 @@
 #include "ready.h"
 #include "registry.h"
 #include "run.h"
+#include "run_batch.h"
 #include "settle.h"
 #include "shmem.h"
 #include "slots.h"
 #include "state_file.h"
 #include "step.h"
 
-/* How long this session's attempts at a function took. */
-typedef struct FunctionTime
-{
-	int32 function_id; /* hash key */
-	double mean_us;
-} FunctionTime;
-
-typedef struct Batch
-{
-	Store *store;
-	Claimer claimer;
-	LimitHold hold; /* taken for the task that is next */
-	MemoryContext task_cxt;
-	instr_time started;
-	int done;
-	int given_back;
-	int most_subxids; /* used by one task so far */
-	bool must_end;
-	bool more;     /* something claimable was left for another commit */
-	bool more_due; /* what has come due was more than is promoted at a time */
-} Batch;
-
 /* so long may be spent on what is due and makes nobody ready */
 #define PROMOTE_MOST_US 100000.0
 
 volatile bool run_saw_more;
 
-static HTAB *times;
 static bool running;
 
 void
 run_init(void)
 {
 	attempt_init();
-}
-
-static double
-elapsed_us(const Batch *batch)
-{
-	instr_time now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, batch->started);
-	return INSTR_TIME_GET_DOUBLE(now) * 1000000.0;
-}
-
-/* What an attempt is expected to take; -1 if this session does not know yet. */
-static double
-expected_us(int32 function_id)
-{
-	FunctionTime *time;
-
-	if (times == NULL)
-		return -1;
-	time = hash_search(times, &function_id, HASH_FIND, NULL);
-	return time == NULL ? -1 : time->mean_us;
-}
-
-static void
-learn_time(int32 function_id, double us)
-{
-	FunctionTime *time;
-	bool found;
-
-	if (times == NULL)
-	{
-		HASHCTL ctl = {
-			.keysize = sizeof(int32), .entrysize = sizeof(FunctionTime), .hcxt = TopMemoryContext};
-
-		times =
-			hash_create("stent function times", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	time = hash_search(times, &function_id, HASH_ENTER, &found);
-	/* quick to believe in slowness, slow to forget it */
-	time->mean_us = !found || us > time->mean_us ? us : time->mean_us * 0.9 + us * 0.1;
-}
-
-/* Whether a task may share its commit with others: it is known to be quick. */
-static bool
-may_share(const Batch *batch, int32 function_id)
-{
-	double expected = expected_us(function_id);
-
-	return expected >= 0 && elapsed_us(batch) + expected <= stent_batch_time * 1000.0;
-}
-
-static int
-subxids_in_use(void)
-{
-	if (MyProc->subxidStatus.overflowed)
-		return PGPROC_MAX_CACHED_SUBXIDS;
-	return MyProc->subxidStatus.count;
-}
-
-/*
- * Whether another session waits for this transaction to end. Who waits for a
- * finished subtransaction has moved on to the top one.
- */
-static bool
-somebody_waits(void)
-{
-	LOCKTAG tag;
-	TransactionId top = GetTopTransactionIdIfAny();
-
-	if (!TransactionIdIsValid(top))
-		return false;
-	SET_LOCKTAG_TRANSACTION(tag, top);
-	return LockHasWaiters(&tag, ExclusiveLock, false);
 }
 
 /* Whether what was done so far must be committed before anything else starts. */
@@ -169,179 +73,9 @@ batch_must_end(Batch *batch)
 		return true;
 	if (batch->done == 0)
 		return false;
-	return elapsed_us(batch) >= stent_batch_time * 1000.0 ||
-		   subxids_in_use() + Max(batch->most_subxids, 1) > PGPROC_MAX_CACHED_SUBXIDS ||
-		   place_count() >= PLACES_MANY || somebody_waits();
-}
-
-/* An error that says less of the task than of who else was at work. */
-static bool
-is_conflict(int code)
-{
-	return code == ERRCODE_T_R_DEADLOCK_DETECTED || code == ERRCODE_T_R_SERIALIZATION_FAILURE;
-}
-
-/* A local step is done, well or not; false: how it ended is how the attempt ended. */
-static bool
-act(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
-{
-	Step *step = steps->blocking;
-
-	steps->acting = true;
-	attempt_do(batch->store, task, attempt, step->act, step->arg);
-	steps->acting = false;
-	if (attempt->end == ATTEMPT_SUCCEEDED)
-		step_done(step, attempt->result);
-	else if (attempt->end == ATTEMPT_RESULT_TOO_LARGE ||
-			 (attempt->end == ATTEMPT_FAILED && !is_conflict(attempt->error->sqlerrcode)))
-		step_failed(step, json_error(attempt->error, false));
-	else
-		return false;
-	step->act = NULL;
-	STENT_FAULT("run_after_step");
-	return true;
-}
-
-/*
- * Run the handler, and again after each local step that it comes to. Where that takes
- * long, what is done so far is committed: then the attempt has ended as suspended, and
- * waits for nothing.
- */
-static void
-run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
-{
-	MemoryContext cxt =
-		AllocSetContextCreate(CurrentMemoryContext, "stent run", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(cxt);
-
-	for (;;)
-	{
-		attempt_run(batch->store, task, attempt);
-		if (attempt->used_temp)
-			batch->must_end = true;
-		if (attempt->end != ATTEMPT_SUSPENDED)
-			break;
-		if (steps->blocking->act == NULL)
-		{
-			MemoryContextSwitchTo(old);
-			if (settle_suspended(batch->store, steps) == SETTLE_WAITS)
-				break;
-		}
-		else
-		{
-			if (!act(batch, task, steps, attempt))
-				break;
-			attempt->end = ATTEMPT_SUSPENDED;
-			if (elapsed_us(batch) >= stent_batch_time * 1000.0 ||
-				subxids_in_use() + 2 > PGPROC_MAX_CACHED_SUBXIDS || somebody_waits())
-				break;
-		}
-		steps_rerun(steps);
-		MemoryContextReset(cxt);
-		MemoryContextSwitchTo(cxt);
-		CommandCounterIncrement();
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/* The handler succeeded: the task has ended, or begins anew. */
-static void
-succeed(Store *store, Task *task, Steps *steps, Jsonb *result)
-{
-	if (!steps->continued)
-	{
-		settle_success(store, steps);
-		complete_success(store, task, result);
-		return;
-	}
-	settle_continued(store, steps);
-	complete_continued(store, task, steps->new_args);
-}
-
-/* Run a task that was just taken, and write its end; false if it was given back. */
-static bool
-run_task(Batch *batch, Task *task)
-{
-	Store *store = batch->store;
-	int subxids = subxids_in_use();
-	double begin;
-	Attempt attempt;
-	Steps steps;
-	ErrorData *charge;
-
-	task_move(store, task, TASK_RUNNING);
-	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
-	{
-		complete_past_deadline(store, task);
-		return true;
-	}
-	charge = commit_guard_charge(task->id, task->replays, task->attempt);
-	if (charge != NULL)
-	{
-		complete_failure(store, task, charge, false);
-		batch->must_end = true;
-		return true;
-	}
-
-	limit_use(&batch->hold);
-	task->started_at = clock_now();
-	begin = elapsed_us(batch);
-	if (stent_shared != NULL)
-		state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
-	STENT_FAULT("run_before_handler");
-	steps_begin(&steps, task, CurrentMemoryContext);
-	run_handler(batch, task, &steps, &attempt);
-	steps_end();
-	STENT_FAULT("run_after_handler");
-	learn_time(task->function_id, elapsed_us(batch) - begin);
-	batch->most_subxids = Max(batch->most_subxids, subxids_in_use() - subxids);
-	if (attempt.used_temp || (attempt.end != ATTEMPT_SUCCEEDED && attempt.end != ATTEMPT_SUSPENDED))
-		batch->must_end = true;
-
-	switch (attempt.end)
-	{
-		case ATTEMPT_SUCCEEDED:
-			succeed(store, task, &steps, attempt.result);
-			break;
-		case ATTEMPT_SUSPENDED:
-			if (task->state == TASK_RUNNING)
-			{
-				/* in the middle of its local steps */
-				settle_given_back(store, &steps);
-				complete_give_back(store, task);
-				batch->must_end = true;
-			}
-			break;
-		case ATTEMPT_PAST_DEADLINE:
-			complete_past_deadline(store, task);
-			break;
-		case ATTEMPT_FAILED:
-			if (is_conflict(attempt.error->sqlerrcode) &&
-				commit_guard_conflict(task->id, task->replays, task->attempt))
-			{
-				/* it takes two: again, by itself, uncharged */
-				complete_give_back(store, task);
-				batch->given_back++;
-				return false;
-			}
-			settle_failure(store, &steps);
-			complete_failure(store, task, attempt.error, attempt.final);
-			break;
-		case ATTEMPT_TIMED_OUT:
-			settle_failure(store, &steps);
-			complete_failure(store, task, attempt.error, false);
-			break;
-		case ATTEMPT_RESULT_TOO_LARGE:
-			settle_failure(store, &steps);
-			complete_failure(store, task, attempt.error, true);
-			break;
-		case ATTEMPT_INTERRUPTED:
-			/* who cancels it decides, once this is committed */
-			complete_give_back(store, task);
-			batch->given_back++;
-			return false;
-	}
-	return true;
+	return batch_elapsed_us(batch) >= stent_batch_time * 1000.0 ||
+		   batch_subxids() + Max(batch->most_subxids, 1) > PGPROC_MAX_CACHED_SUBXIDS ||
+		   place_count() >= PLACES_MANY || batch_somebody_waits();
 }
 
 /* Whether a task of the bucket's function may start now; if not, all of them are passed over. */
@@ -383,7 +117,7 @@ may_promote(Batch *batch, const DueEntry *entry)
 		return true;
 	lane = lane_get(batch->store, ready_bucket_lane(entry->bucket));
 	return function_by_id(batch->store, lane->function_id)->max_per_key == 1 ||
-		   may_share(batch, lane->function_id);
+		   batch_may_share(batch, lane->function_id);
 }
 
 /* The entry of the highest priority that may be served and was not tried, or NULL. */
@@ -434,7 +168,7 @@ promote_one(Batch *batch, Timestamp now, int min_priority)
 			done = due_promote_one(batch->store, best) && ready_inserts != inserts;
 			best->kind = '\0'; /* if not done, somebody holds it */
 		}
-		if (!done && elapsed_us(batch) >= PROMOTE_MOST_US)
+		if (!done && batch_elapsed_us(batch) >= PROMOTE_MOST_US)
 		{
 			batch->more_due = true;
 			break;
@@ -487,7 +221,7 @@ promote_before(Batch *batch)
 		if (!promote_one(batch, now, PRIORITY_MIN))
 			promote_some(batch, now);
 	}
-	else if (may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
+	else if (batch_may_share(batch, lane_get(store, ready_bucket_lane(first))->function_id))
 	{
 		uint64 inserts = ready_inserts;
 		bool sure = have_ready || !due_is_nudge(best->kind);
@@ -561,8 +295,8 @@ run_next(Batch *batch)
 		int32 function_id =
 			lane_get(batch->store, ready_bucket_lane(candidate.bucket))->function_id;
 		bool crashed = has_crashed(batch, &candidate);
-		bool alone =
-			crashed || commit_guard_is_suspect(candidate.task_id) || !may_share(batch, function_id);
+		bool alone = crashed || commit_guard_is_suspect(candidate.task_id) ||
+					 !batch_may_share(batch, function_id);
 		bool fresh_place = false;
 
 		if (is_doomed(batch, &candidate))
@@ -614,7 +348,7 @@ run_next(Batch *batch)
 			elog(ERROR, "ready entry of task " INT64_FORMAT " has no ready task",
 				 candidate.task_id);
 		attempt = task->attempt;
-		if (run_task(batch, task))
+		if (batch_run_task(batch, task))
 		{
 			commit_guard_add(task->id, task->replays, attempt);
 			batch->done++;

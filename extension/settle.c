@@ -62,7 +62,8 @@ write_rows(Store *store, Steps *steps, bool successes_only)
 	{
 		Step *step = steps->steps[i];
 
-		if (step->dirty && step->make == NULL && (!successes_only || step->state == STEP_COMPLETED))
+		if (step->dirty && step->make == NULL && !step_is_hollow(step) &&
+			(!successes_only || step->state == STEP_COMPLETED))
 		{
 			step_row_write(store, steps, step);
 			n++;
@@ -166,6 +167,37 @@ settle_failure(Store *store, Steps *steps)
 }
 
 /*
+ * A signal that was taken stays taken: of each name the last step is written again, with a
+ * number by which no handler finds it.
+ */
+static void
+keep_signals(Store *store, Steps *steps)
+{
+	int position = 0;
+
+	for (int i = steps->n - 1; i >= 0; i--)
+	{
+		Step *step = steps->steps[i];
+		bool newer = false;
+
+		if (step->kind != STEP_SIGNAL || step->state != STEP_COMPLETED)
+			continue;
+		for (int j = i + 1; j < steps->n && !newer; j++)
+			newer = steps->steps[j]->kind == STEP_SIGNAL &&
+					steps->steps[j]->state == STEP_COMPLETED &&
+					steps->steps[j]->digest == step->digest;
+		if (newer)
+			continue;
+		step->stored = false;
+		step->name = NULL;
+		step->position = step->number = --position;
+		step->result = NULL;
+		step->result_ref = NO_ID;
+		step_row_write(store, steps, step);
+	}
+}
+
+/*
  * After a success: whether the task begins anew, with other arguments. Its children go
  * on; its steps and failed attempts are forgotten.
  */
@@ -175,7 +207,17 @@ settle_continued(Store *store, Steps *steps)
 	if (!steps->continued)
 		return false;
 	make_children(store, steps);
-	if (steps->waited)
+	if (!steps->loaded)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		steps_load(steps, store);
+		PopActiveSnapshot();
+	}
+	if (steps->n > 0)
+	{
 		step_rows_delete(store, steps->task->id);
+		keep_signals(store, steps);
+	}
 	return true;
 }

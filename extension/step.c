@@ -47,13 +47,15 @@
 /* Of the task whose handler runs in this session; NULL: none. */
 static Steps *current;
 
-/* A handler begins; cxt outlives its subtransaction. */
+/* A handler begins; the store, the current context and owner outlive its subtransaction. */
 void
-steps_begin(Steps *steps, Task *task, MemoryContext cxt)
+steps_begin(Steps *steps, Store *store, Task *task)
 {
 	memset(steps, 0, sizeof(*steps));
 	steps->task = task;
-	steps->parent_cxt = cxt;
+	steps->store = store;
+	steps->parent_cxt = CurrentMemoryContext;
+	steps->owner = CurrentResourceOwner;
 	steps->next_position = 1;
 	current = steps;
 }
@@ -68,6 +70,13 @@ steps_rerun(Steps *steps)
 	steps->suspended = steps->continued = steps->renewed = false;
 	steps->new_args = NULL;
 	steps->blocking = NULL;
+}
+
+/* After another task's: it is about this one's again. */
+void
+steps_resume(Steps *steps)
+{
+	current = steps;
 }
 
 /* No handler runs any more. */
@@ -96,6 +105,11 @@ subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent
 {
 	if (current == NULL || (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB))
 		return;
+	if (current->continued && current->continued_subid == mine)
+	{
+		current->continued_subid = parent;
+		current->continued = event == SUBXACT_EVENT_COMMIT_SUB;
+	}
 	for (int i = 0; i < current->n; i++)
 	{
 		Step *step = current->steps[i];
@@ -202,20 +216,45 @@ steps_load(Steps *steps, Store *store)
 	steps->waited = steps->n > 0;
 }
 
-/* See what this transaction has done and all that is committed. */
-static Store *
-begin_look(void)
+/*
+ * See what this transaction has done and all that is committed. Nothing the user could
+ * have caused may be raised before the look is over: the tables stay open beyond the
+ * handler's subtransaction.
+ */
+Store *
+step_look(ResourceOwner *owner)
 {
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	return store_open_to_read();
+	*owner = CurrentResourceOwner;
+	CurrentResourceOwner = current->owner;
+	return current->store;
 }
 
-static void
-end_look(Store *store)
+void
+step_look_over(ResourceOwner owner)
 {
-	store_close(store);
+	CurrentResourceOwner = owner;
 	PopActiveSnapshot();
+}
+
+/* The id of a function by its name, which need not be registered any more. */
+int32
+step_function(const char *name)
+{
+	Steps *steps = current;
+	Store *store;
+	int32 id;
+
+	/* most likely it is that of the step that is remembered here */
+	if (steps->loaded && steps->next < steps->n && steps->steps[steps->next]->function_id != 0 &&
+		strcmp(function_by_id(steps->store, steps->steps[steps->next]->function_id)->name, name) ==
+			0)
+		return steps->steps[steps->next]->function_id;
+	store = store_open_to_read();
+	id = function_ever_registered(store, name)->id;
+	store_close(store);
+	return id;
 }
 
 /* What a step is, for messages. */
@@ -243,10 +282,11 @@ describe_known(const Step *step)
 
 	if (step->function_id != 0)
 	{
-		Store *store = begin_look();
+		ResourceOwner owner;
+		Store *store = step_look(&owner);
 
 		what = pstrdup(function_by_id(store, step->function_id)->name);
-		end_look(store);
+		step_look_over(owner);
 	}
 	else if (step->kind == STEP_SIGNAL && step->detail != NULL)
 		what = json_string_field(step->detail, "name");
@@ -352,17 +392,26 @@ static bool
 has_failed(const Step *step)
 {
 	Ending ending;
+	ResourceOwner owner;
 	Store *store;
 
 	if (step->state == STEP_FAILED)
 		return true;
 	if (step->state != STEP_WAITING || step->child_id == NO_ID)
 		return false;
-	store = begin_look();
+	store = step_look(&owner);
 	ending_read(store, step->child_id, &ending);
-	end_look(store);
+	step_look_over(owner);
 	return ending.state == TASK_NEW ||
 		   (task_is_terminal(ending.state) && ending.state != TASK_COMPLETED);
+}
+
+/* Whether nothing came of a step: what the handler asked for was refused. */
+bool
+step_is_hollow(const Step *step)
+{
+	return step->state == STEP_WAITING && step->make == NULL && step->act == NULL &&
+		   step->child_id == NO_ID && step->wake_at == NO_TIME && step->detail == NULL;
 }
 
 /*
@@ -378,10 +427,11 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 
 	if (!steps->loaded)
 	{
-		Store *store = begin_look();
+		ResourceOwner owner;
+		Store *store = step_look(&owner);
 
 		steps_load(steps, store);
-		end_look(store);
+		step_look_over(owner);
 	}
 	number = name == NULL ? ++steps->unnamed : uses(steps, name) + 1;
 	step = steps->n == 0 ? NULL : find(steps, name, number);
@@ -396,7 +446,9 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 
 		steps->renewed |= !older;
 		steps->branched |= older && steps->renewed;
-		if (older && has_failed(step))
+		if (step_is_hollow(step))
+			renew(steps, step, kind);
+		else if (older && has_failed(step))
 		{
 			steps->branched = steps->renewed = true;
 			renew(steps, step, kind);
@@ -439,11 +491,12 @@ step_result(Step *step)
 {
 	if (step->result == NULL && step->result_ref != NO_ID)
 	{
-		Store *store = begin_look();
+		ResourceOwner owner;
+		Store *store = step_look(&owner);
 		MemoryContext old;
 		Jsonb *result = payload_get(store, step->result_ref);
 
-		end_look(store);
+		step_look_over(owner);
 		old = MemoryContextSwitchTo(current->cxt);
 		step->result = (Jsonb *) DatumGetPointer(
 			PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(result))));
@@ -630,16 +683,17 @@ step_is_made(int64 id)
 void
 step_child(Step *step, Ending *ending)
 {
+	ResourceOwner owner;
 	Store *store;
 	MemoryContext old;
 
 	if (step->child_id == NO_ID || step_is_made(step->child_id))
 		step_wait(step);
-	store = begin_look();
+	store = step_look(&owner);
 	old = MemoryContextSwitchTo(current->cxt);
 	ending_read(store, step->child_id, ending);
 	MemoryContextSwitchTo(old);
-	end_look(store);
+	step_look_over(owner);
 	if (ending->state == TASK_NEW)
 		unknown_task(step->child_id);
 	if (task_is_terminal(ending->state))
@@ -683,7 +737,7 @@ steps_check_end(Steps *steps)
 	{
 		const Step *step = steps->steps[i];
 
-		if (step->met || step->name != NULL ||
+		if (step->met || step->name != NULL || step->number <= 0 || step_is_hollow(step) ||
 			(steps->renewed && step->mark != lease_mark(steps->task)))
 			continue;
 		if (step->mark != lease_mark(steps->task) && has_failed(step))

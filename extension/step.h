@@ -25,6 +25,8 @@
 
 #include "fmgr.h"
 
+#include "utils/resowner.h"
+
 #include "compat.h"
 #include "ending.h"
 #include "store.h"
@@ -102,6 +104,8 @@ typedef struct Steps
 {
 	MemoryContext cxt; /* holds all of them; a child of parent_cxt, made when needed */
 	MemoryContext parent_cxt;
+	Store *store;        /* to look into while the handler runs, */
+	ResourceOwner owner; /* for which what it opens is opened */
 	Task *task;
 	bool loaded;
 	int n;
@@ -110,21 +114,26 @@ typedef struct Steps
 	int next;     /* the one that is probably met next */
 	int unnamed;  /* met so far without a name */
 	int next_position;
-	bool renewed;    /* one was met in this run that no earlier attempt had, or not so */
-	bool branched;   /* a failed step was forgotten: what came after it may differ */
-	bool suspended;  /* the handler is being left */
-	bool continued;  /* continue_as_new was called */
-	bool acting;     /* a local step runs */
-	bool waited;     /* has been suspended, in this transaction or before */
-	Jsonb *new_args; /* of continue_as_new */
-	Step *blocking;  /* what it was suspended for */
+	bool renewed;   /* one was met in this run that no earlier attempt had, or not so */
+	bool branched;  /* a failed step was forgotten: what came after it may differ */
+	bool suspended; /* the handler is being left */
+	bool continued; /* continue_as_new was called, */
+	SubTransactionId continued_subid; /* in this block */
+	bool acting;                      /* a local step runs */
+	bool waited;                      /* has been suspended, in this transaction or before */
+	Jsonb *new_args;                  /* of continue_as_new */
+	Step *blocking;                   /* what it was suspended for */
 } Steps;
 
 /* in the handler */
 extern Steps *steps_require(const char *function, const char *hint);
 extern MemoryContext step_context(void);
+extern Store *step_look(ResourceOwner *owner);
+extern void step_look_over(ResourceOwner owner);
+extern int32 step_function(const char *name);
 extern Step *step_next(StepKind kind, const char *name, int32 function_id, uint64 digest,
 					   const char *what);
+extern bool step_is_hollow(const Step *step);
 extern void step_done(Step *step, Jsonb *result);
 extern void step_failed(Step *step, Jsonb *error);
 extern Jsonb *step_result(Step *step);
@@ -143,10 +152,11 @@ extern char *step_name_argument(FunctionCallInfo fcinfo, int arg, const char *wh
 extern const char *step_kind_name(StepKind kind);
 
 /* around it */
-extern void steps_begin(Steps *steps, Task *task, MemoryContext cxt);
+extern void steps_begin(Steps *steps, Store *store, Task *task);
 extern void steps_load(Steps *steps, Store *store);
 extern Step *steps_add(Steps *steps, StepKind kind, const char *name, int number);
 extern void steps_rerun(Steps *steps);
+extern void steps_resume(Steps *steps);
 extern void steps_end(void);
 extern Steps *steps_current(void);
 extern void steps_check_end(Steps *steps);

@@ -58,18 +58,12 @@ args_argument(FunctionCallInfo fcinfo, int arg)
 static int32
 function_argument(FunctionCallInfo fcinfo, char **name)
 {
-	Store *store;
-	int32 id;
-
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("function must not be null"),
 				 errhint("Give the name of a registered function; see the view stent.functions.")));
 	*name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	store = store_open_to_read();
-	id = function_ever_registered(store, *name)->id;
-	store_close(store);
-	return id;
+	return step_function(*name);
 }
 
 /* Note the child that a step is to make. */

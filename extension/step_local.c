@@ -82,11 +82,10 @@ PG_FUNCTION_INFO_V1(stent_step);
 Datum
 stent_step(PG_FUNCTION_ARGS)
 {
-	Store *store;
-	Function *function;
 	int32 function_id;
 	Jsonb *args;
 	char *name;
+	char *what;
 	Step *step;
 
 	(void) steps_require("stent.step()", belongs);
@@ -98,16 +97,16 @@ stent_step(PG_FUNCTION_ARGS)
 																		: "args"),
 						errhint("Give a name, a registered SQL function and its arguments.")));
 	args = PG_GETARG_JSONB_P(2);
-	store = store_open_to_read();
-	function = function_ever_registered(store, text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	function_id = function->id;
-	step = step_next(STEP_LOCAL, name, function_id, step_digest_json(args), function->name);
+	what = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	function_id = step_function(what);
+	step = step_next(STEP_LOCAL, name, function_id, step_digest_json(args), what);
 	if (step->fresh)
 	{
+		Store *store = store_open_to_read();
+		Function *function = function_by_name(store, what);
 		MemoryContext old;
 		LocalCall *call;
 
-		function = function_by_name(store, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 		if (function->handler_name == NULL)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("function \"%s\" cannot be a local step: workers run it",
@@ -122,8 +121,8 @@ stent_step(PG_FUNCTION_ARGS)
 		step->arg = call;
 		step->act = call_function;
 		MemoryContextSwitchTo(old);
+		store_close(store);
 	}
-	store_close(store);
 	if (step->state == STEP_FAILED)
 		step_raise_again(step);
 	if (step->state == STEP_WAITING)
@@ -200,15 +199,12 @@ signal_detail(const char *name, const char *what, int64 number, int64 stranger)
 static bool
 take_signal(Step *step, const Task *task, const char *name, int64 after_number)
 {
-	Store *store = store_open_to_read();
+	ResourceOwner owner;
+	Store *store = step_look(&owner);
 	Signal signal;
-	bool found;
+	bool found = signal_read(store, task->execution_id, name, after_number, &signal);
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = signal_read(store, task->execution_id, name, after_number, &signal);
-	PopActiveSnapshot();
-	store_close(store);
+	step_look_over(owner);
 	if (found)
 	{
 		MemoryContext old = MemoryContextSwitchTo(step_context());
@@ -301,5 +297,6 @@ stent_continue_as_new(PG_FUNCTION_ARGS)
 	steps->new_args = PG_GETARG_JSONB_P_COPY(0);
 	MemoryContextSwitchTo(old);
 	steps->continued = true;
+	steps->continued_subid = GetCurrentSubTransactionId();
 	PG_RETURN_VOID();
 }

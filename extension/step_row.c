@@ -174,7 +174,7 @@ step_rows_load(Store *store, Steps *steps)
 	index_endscan(scan);
 	ExecClearTuple(table->out);
 	if (steps->n > 0)
-		steps->next_position = steps->steps[steps->n - 1]->position + 1;
+		steps->next_position = Max(steps->steps[steps->n - 1]->position, 0) + 1;
 }
 
 /* The last step of a task, or NULL. */

@@ -59,11 +59,12 @@ typedef struct Task
 	char *concurrency_key;
 	int chunk; /* NO_CHUNK; A_MAP; else which chunk of its parent, a map */
 
-	ItemPointerData tid;  /* of the live row, if it has one */
-	bool changed;         /* differs from that row: giving the task back writes it */
-	bool leased;          /* a worker had it: its row is its lock, and it may hold places */
-	bool holds_no_places; /* of a leased one: that is known */
-	bool row_taken;       /* the live row is deleted already, by whom moves it on */
+	ItemPointerData tid;          /* of the live row, if it has one */
+	bool changed;                 /* differs from that row: giving the task back writes it */
+	bool leased;                  /* a worker had it: its row is its lock, and it may hold places */
+	bool holds_no_places;         /* of a leased one: that is known */
+	const struct Task *on_behalf; /* runs as a call of that one, which is who is seen to run */
+	bool row_taken;               /* the live row is deleted already, by whom moves it on */
 
 	/* of a finished task */
 	Timestamp started_at;

@@ -243,8 +243,8 @@ task_move(Store *store, Task *task, TaskState to)
 		lease_over(store, task);
 		task->leased = false;
 	}
-	if (from == TASK_WAITING)
-		waiting_over(store, task);
+	if (from == TASK_WAITING && to != TASK_READY)
+		waiting_over(store, task, NULL);
 	switch (to)
 	{
 		case TASK_READY:

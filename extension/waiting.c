@@ -301,17 +301,17 @@ waiting_begin(Store *store, Task *task, Step *step)
 		waiting_nudge(store, task->id, bucket, true);
 }
 
-/* Remove the waiter rows of a task that has waited. */
+/* Remove the waiter rows of a task that has waited for this step; NULL: for its last. */
 void
-waiting_over(Store *store, const Task *task)
+waiting_over(Store *store, const Task *task, const Step *step)
 {
-	Step *step;
 	int64 *ids;
 	int n;
 
 	if (task->chunk == A_MAP)
 		return;
-	step = step_row_last(store, task->id);
+	if (step == NULL)
+		step = step_row_last(store, task->id);
 	n = step == NULL ? 0 : ids_of(step->detail, "strangers", &ids);
 	for (int i = 0; i < n; i++)
 	{
@@ -376,9 +376,8 @@ have_all_ended(Store *store, const Task *task, const Step *step)
 
 /* By a snapshot younger than the hold on the task: what it waits for. */
 static Verdict
-decide(Store *store, const Task *task, bool failed)
+decide(Store *store, const Task *task, const Step *step, bool failed)
 {
-	Step *step = step_row_last(store, task->id);
 	int64 *strangers;
 
 	if (step == NULL || step->state != STEP_WAITING)
@@ -414,8 +413,9 @@ drop_nudge(Store *store, const DueEntry *entry)
 
 /* The task goes on: its handler runs again. */
 static void
-wake(Store *store, Task *task)
+wake(Store *store, Task *task, const Step *step)
 {
+	waiting_over(store, task, step);
 	task->due_at = clock_now();
 	task_move(store, task, TASK_READY);
 }
@@ -428,8 +428,14 @@ decide_taken(Store *store, Task *task, bool failed)
 
 	if (task->chunk == A_MAP)
 		verdict = map_decide(store, task) ? GO_ON : WAIT_ON;
-	else if ((verdict = decide(store, task, failed)) == GO_ON)
-		wake(store, task);
+	else
+	{
+		Step *step = step_row_last(store, task->id);
+
+		verdict = decide(store, task, step, failed);
+		if (verdict == GO_ON)
+			wake(store, task, step);
+	}
 	if (verdict != GO_ON)
 		due_insert(store, task->due_at, task->id, DUE_WAIT, bucket_of(store, task));
 	return verdict != UNSETTLED;
@@ -492,6 +498,6 @@ waiting_ran_out(Store *store, const DueEntry *entry)
 	task = task_find_live(store, entry->task_id);
 	if (task == NULL || task->state != TASK_WAITING)
 		elog(ERROR, "due entry of task " INT64_FORMAT " has no waiting task", entry->task_id);
-	wake(store, task);
+	wake(store, task, NULL);
 	return true;
 }
