@@ -50,6 +50,55 @@ WHERE f.registered;
 COMMENT ON VIEW stent.functions IS 'registered functions and the defaults their tasks are dispatched with';
 COMMENT ON COLUMN stent.functions.paused IS 'in its own queue none of its tasks is started';
 
+-- Each table twice: who asks for an execution finds its root by the primary key, and
+-- the tasks below by the index that has only those. The wait of a waiting task is no due
+-- time.
+CREATE VIEW stent._task_rows AS
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, CASE WHEN state <> 'w' THEN due_at END AS due_at, NULL::timestamp AS started_at,
+       NULL::timestamp AS finished_at, deadline, timeout, args, args_ref,
+       NULL::jsonb AS result, NULL::bigint AS result_ref, NULL::jsonb AS error,
+       headers, dedup_key, concurrency_key, COALESCE(position, id) AS position, chunk
+FROM stent.task WHERE id = execution_id
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, CASE WHEN state <> 'w' THEN due_at END AS due_at, NULL::timestamp AS started_at,
+       NULL::timestamp AS finished_at, deadline, timeout, args, args_ref,
+       NULL::jsonb AS result, NULL::bigint AS result_ref, NULL::jsonb AS error,
+       headers, dedup_key, concurrency_key, COALESCE(position, id) AS position, chunk
+FROM stent.task WHERE parent_id IS NOT NULL
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
+       result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
+FROM stent.archive WHERE id = execution_id
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
+       result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
+FROM stent.archive WHERE parent_id IS NOT NULL
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
+       result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
+FROM stent.dead_letter WHERE id = execution_id
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
+       result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
+FROM stent.dead_letter WHERE parent_id IS NOT NULL
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
+       result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
+FROM stent.archive_kept WHERE id = execution_id
+UNION ALL
+SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
+       parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
+       result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
+FROM stent.archive_kept WHERE parent_id IS NOT NULL;
+COMMENT ON VIEW stent._task_rows IS 'private: the rows of all tasks, live and finished';
+
 CREATE VIEW stent.tasks WITH (security_barrier) AS
 SELECT t.id,
        t.execution_id,
@@ -86,27 +135,7 @@ SELECT t.id,
        p.policy AS retry,
        f.handler IS NULL AS external,
        t.concurrency_key
-FROM (SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
-             parent_id, created_at, due_at, NULL::timestamp AS started_at,
-             NULL::timestamp AS finished_at, deadline, timeout, args, args_ref,
-             NULL::jsonb AS result, NULL::bigint AS result_ref, NULL::jsonb AS error,
-             headers, dedup_key, concurrency_key, COALESCE(position, id) AS position
-      FROM stent.task
-      UNION ALL
-      SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
-             parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint
-      FROM stent.archive
-      UNION ALL
-      SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
-             parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint
-      FROM stent.dead_letter
-      UNION ALL
-      SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
-             parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
-             result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint
-      FROM stent.archive_kept) t
+FROM stent._task_rows t
 JOIN stent.function f ON f.id = t.function_id
 JOIN stent.lane l ON l.id = t.lane_id
 JOIN stent.retry_policy p ON p.id = t.policy_id
