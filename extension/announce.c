@@ -47,6 +47,7 @@ typedef struct Note
 	int32 ready; /* change of the count */
 	int32 scheduled;
 	int32 blocked;
+	int32 waiting;
 	int32 n_taken;
 	const char *queue; /* of those that workers run; NULL: executors do, or there are none */
 	bool runs_here;
@@ -124,7 +125,7 @@ note_for(Oid role, int64 bucket, SubTransactionId subid)
 	{
 		note->inserted = note->taken = HEAD_END;
 		note->due = note->due_taken = DT_NOEND;
-		note->ready = note->scheduled = note->blocked = note->n_taken = 0;
+		note->ready = note->scheduled = note->blocked = note->waiting = note->n_taken = 0;
 		note->queue = NULL;
 		note->runs_here = note->nudge = note->unblocked = false;
 		notes[n_notes++] = note;
@@ -205,7 +206,7 @@ announce_taken(Oid role, int64 bucket, int64 position, const char *queue)
 }
 
 void
-announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted)
+announce_due(Oid role, int64 bucket, Timestamp due_at, char kind)
 {
 	Note *note;
 
@@ -213,11 +214,12 @@ announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted)
 		return;
 	note = my_note(role, bucket);
 	note->due = Min(note->due, due_at);
-	note->scheduled += counted;
+	note->scheduled += kind == DUE_READY;
+	note->waiting += kind == DUE_WAIT;
 }
 
 void
-announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted)
+announce_due_taken(Oid role, int64 bucket, Timestamp due_at, char kind)
 {
 	Note *note;
 
@@ -225,7 +227,8 @@ announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted)
 		return;
 	note = my_note(role, bucket);
 	note->due_taken = Min(note->due_taken, due_at);
-	note->scheduled -= counted;
+	note->scheduled -= kind == DUE_READY;
+	note->waiting -= kind == DUE_WAIT;
 }
 
 void
@@ -421,7 +424,7 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 {
 	BoardBucket *bucket;
 
-	if (note->ready == 0 && note->scheduled == 0 && note->blocked == 0)
+	if (note->ready == 0 && note->scheduled == 0 && note->blocked == 0 && note->waiting == 0)
 		return;
 	if (database->count_epoch % 2 == 1)
 	{
@@ -432,7 +435,8 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 						   note->key.bucket,
 						   note->ready,
 						   note->scheduled,
-						   note->blocked};
+						   note->blocked,
+						   note->waiting};
 		else
 			stent_shared->n_count_log = -1;
 		return;
@@ -450,6 +454,7 @@ count(DatabaseSlot *database, BoardRole *role, const Note *note)
 	bucket->ready += note->ready;
 	bucket->scheduled += note->scheduled;
 	bucket->blocked += note->blocked;
+	bucket->waiting += note->waiting;
 }
 
 /* The scheduler tries at once what it could not promote before. */
@@ -996,6 +1001,7 @@ subxact_committed(SubTransactionId mine, SubTransactionId parent)
 		into->ready += note->ready;
 		into->scheduled += note->scheduled;
 		into->blocked += note->blocked;
+		into->waiting += note->waiting;
 		into->nudge |= note->nudge;
 		into->unblocked |= note->unblocked;
 		into->n_taken += note->n_taken;

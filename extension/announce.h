@@ -19,9 +19,9 @@
 /* n ready entries from position on; queue: theirs if workers run them, NULL: executors do */
 extern void announce_ready(Oid role, int64 bucket, int64 position, int n, const char *queue);
 extern void announce_taken(Oid role, int64 bucket, int64 position, const char *queue);
-/* due entries; those that are counted are scheduled tasks, the others deadlines */
-extern void announce_due(Oid role, int64 bucket, Timestamp due_at, bool counted);
-extern void announce_due_taken(Oid role, int64 bucket, Timestamp due_at, bool counted);
+/* due entries of a kind (due.h): scheduled and waiting tasks are counted */
+extern void announce_due(Oid role, int64 bucket, Timestamp due_at, char kind);
+extern void announce_due_taken(Oid role, int64 bucket, Timestamp due_at, char kind);
 /* a task is blocked by others of its key; one is so no more: it was taken, or made ready */
 extern void announce_blocked(Oid role, int64 bucket);
 extern void announce_unblocked(Oid role, int64 bucket, int64 position);

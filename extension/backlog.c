@@ -43,6 +43,7 @@ typedef struct BucketCount
 	int64 ready;
 	int64 scheduled;
 	int64 blocked;
+	int64 waiting;
 	bool exact;
 } BucketCount;
 
@@ -63,7 +64,7 @@ count_of(Counter *counter, int64 bucket)
 
 	if (!found)
 	{
-		count->ready = count->scheduled = count->blocked = 0;
+		count->ready = count->scheduled = count->blocked = count->waiting = 0;
 		count->exact = true;
 	}
 	return count;
@@ -156,7 +157,21 @@ count_ready(Counter *counter)
 	ExecClearTuple(table->out);
 }
 
-/* Scheduled tasks stand by role and time: a bucket's are among its role's. */
+static void
+count_due_entry(Counter *counter, TupleTableSlot *slot)
+{
+	bool isnull;
+	char kind = DatumGetChar(slot_getattr(slot, DUE_KIND, &isnull));
+	BucketCount *count;
+
+	if (kind != DUE_READY && kind != DUE_WAIT)
+		return;
+	count = count_of(counter, DatumGetInt64(slot_getattr(slot, DUE_BUCKET, &isnull)));
+	count->scheduled += kind == DUE_READY;
+	count->waiting += kind == DUE_WAIT;
+}
+
+/* Scheduled and waiting tasks stand by role and time: a bucket's are among its role's. */
 static void
 count_due(Counter *counter)
 {
@@ -196,10 +211,8 @@ count_due(Counter *counter)
 			index_rescan(scan, &key, 1, NULL, 0);
 			continue;
 		}
-		if (index_fetch_heap(scan, table->out) &&
-			DatumGetChar(slot_getattr(table->out, DUE_KIND, &isnull)) == DUE_READY)
-			count_of(counter, DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull)))
-				->scheduled++;
+		if (index_fetch_heap(scan, table->out))
+			count_due_entry(counter, table->out);
 	}
 	index_endscan(scan);
 	ExecClearTuple(table->out);
@@ -283,6 +296,7 @@ count_by_board(Counter *counter)
 		count->ready += Max(copies[i].ready, 0);
 		count->scheduled += Max(copies[i].scheduled, 0);
 		count->blocked += Max(copies[i].blocked, 0);
+		count->waiting += Max(copies[i].waiting, 0);
 		count->exact &= exact;
 	}
 	counter->cut |= !exact;
@@ -290,7 +304,7 @@ count_by_board(Counter *counter)
 }
 
 /*
- * Ready, scheduled and blocked tasks of each bucket the caller may see. A row without lane
+ * Ready, scheduled, blocked and waiting tasks of each bucket the caller may see. A row without lane
  * says that there may be more than the others tell.
  */
 PG_FUNCTION_INFO_V1(stent_board);
@@ -302,8 +316,8 @@ stent_board(PG_FUNCTION_ARGS)
 	Counter counter = {0};
 	HASH_SEQ_STATUS status;
 	BucketCount *count;
-	Datum values[7] = {0};
-	bool nulls[7] = {0};
+	Datum values[8] = {0};
+	bool nulls[8] = {0};
 
 	ctl.hcxt = CurrentMemoryContext;
 	viewer_init(&counter.viewer);
@@ -331,6 +345,7 @@ stent_board(PG_FUNCTION_ARGS)
 		values[4] = Int64GetDatum(count->scheduled);
 		values[5] = BoolGetDatum(count->exact);
 		values[6] = Int64GetDatum(count->blocked);
+		values[7] = Int64GetDatum(count->waiting);
 		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 	}
 	if (counter.cut)

@@ -93,7 +93,7 @@ make_room(void)
 			BoardBucket *bucket = *link;
 
 			if (bucket->head == HEAD_END && bucket->ready == 0 && bucket->scheduled == 0 &&
-				bucket->blocked == 0)
+				bucket->blocked == 0 && bucket->waiting == 0)
 			{
 				*link = bucket->next;
 				role->n_buckets--;
@@ -133,7 +133,7 @@ board_bucket(BoardRole *role, int64 bucket, bool make)
 		entry->epoch = stent_shared->epoch_base;
 		for (int i = 0; i < BOARD_EPOCHS; i++)
 			entry->low[i] = HEAD_END;
-		entry->ready = entry->scheduled = entry->blocked = 0;
+		entry->ready = entry->scheduled = entry->blocked = entry->waiting = 0;
 		entry->next = role->first;
 		role->first = entry;
 		role->n_buckets++;

@@ -40,6 +40,7 @@ typedef struct BoardBucket
 	int64 ready;              /* tasks; exact where the database is counted */
 	int64 scheduled;
 	int64 blocked;
+	int64 waiting;
 } BoardBucket;
 
 typedef struct BoardRoleKey

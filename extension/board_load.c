@@ -45,6 +45,7 @@ typedef struct BucketCount
 	int64 ready;
 	int64 scheduled;
 	int64 blocked;
+	int64 waiting;
 } BucketCount;
 
 /* The version of the installed extension. */
@@ -191,7 +192,7 @@ bucket_count(HTAB *counts, Store *store, int64 bucket)
 	if (!found)
 	{
 		entry->role = lane_role(lane_get(store, ready_bucket_lane(bucket)));
-		entry->ready = entry->scheduled = entry->blocked = 0;
+		entry->ready = entry->scheduled = entry->blocked = entry->waiting = 0;
 	}
 	return entry;
 }
@@ -217,17 +218,25 @@ count_table(HTAB *counts, Store *store, StoreTable which, Snapshot snapshot)
 							 DatumGetInt64(slot_getattr(table->out, LINE_BUCKET, &isnull)))
 					->blocked++;
 		}
-		else if (DatumGetChar(slot_getattr(table->out, DUE_KIND, &isnull)) == DUE_READY)
-			bucket_count(counts, store,
-						 DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull)))
-				->scheduled++;
+		else
+		{
+			char kind = DatumGetChar(slot_getattr(table->out, DUE_KIND, &isnull));
+			BucketCount *count;
+
+			if (kind != DUE_READY && kind != DUE_WAIT)
+				continue;
+			count = bucket_count(counts, store,
+								 DatumGetInt64(slot_getattr(table->out, DUE_BUCKET, &isnull)));
+			count->scheduled += kind == DUE_READY;
+			count->waiting += kind == DUE_WAIT;
+		}
 	}
 	table_endscan(scan);
 	ExecClearTuple(table->out);
 }
 
 static void
-add_count(Oid role, int64 bucket, int64 ready, int64 scheduled, int64 blocked)
+add_count(Oid role, int64 bucket, int64 ready, int64 scheduled, int64 blocked, int64 waiting)
 {
 	BoardRole *entry = board_role(MyDatabaseId, role, true);
 	BoardBucket *known = entry == NULL ? NULL : board_bucket(entry, bucket, true);
@@ -237,6 +246,7 @@ add_count(Oid role, int64 bucket, int64 ready, int64 scheduled, int64 blocked)
 	known->ready += ready;
 	known->scheduled += scheduled;
 	known->blocked += blocked;
+	known->waiting += waiting;
 }
 
 /* Put what was counted, and what was committed meanwhile, on the board; under the lock. */
@@ -253,17 +263,19 @@ publish(HTAB *counts, Snapshot snapshot)
 	while ((role = hash_seq_search(&status)) != NULL)
 		if (role->key.database == MyDatabaseId)
 			for (BoardBucket *bucket = role->first; bucket != NULL; bucket = bucket->next)
-				bucket->ready = bucket->scheduled = bucket->blocked = 0;
+				bucket->ready = bucket->scheduled = bucket->blocked = bucket->waiting = 0;
 	hash_seq_init(&status, counts);
 	while ((count = hash_seq_search(&status)) != NULL)
-		add_count(count->role, count->bucket, count->ready, count->scheduled, count->blocked);
+		add_count(count->role, count->bucket, count->ready, count->scheduled, count->blocked,
+				  count->waiting);
 	for (int i = 0; i < stent_shared->n_count_log; i++)
 	{
 		const CountLog *log = &stent_shared->count_log[i];
 
 		if (XidInMVCCSnapshot(log->xid, snapshot) ||
 			TransactionIdFollowsOrEquals(log->xid, snapshot->xmax))
-			add_count(log->role, log->bucket, log->ready, log->scheduled, log->blocked);
+			add_count(log->role, log->bucket, log->ready, log->scheduled, log->blocked,
+					  log->waiting);
 	}
 	return true;
 }

@@ -45,8 +45,7 @@ insert(Store *store, Timestamp due_at, int64 task_id, char kind, int64 bucket, i
 	values[DUE_LINE - 1] = Int64GetDatum(line);
 	nulls[DUE_LINE - 1] = line == NO_LINE;
 	store_insert(store, store_table(store, STORE_DUE), values, nulls);
-	announce_due(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at,
-				 kind == DUE_READY);
+	announce_due(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at, kind);
 }
 
 void
@@ -104,7 +103,7 @@ due_try_take(Store *store, int64 bucket, Timestamp due_at, int64 task_id, char k
 	ExecClearTuple(table->out);
 	if (result == TM_Ok)
 		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(bucket))), bucket, due_at,
-						   kind == DUE_READY);
+						   kind);
 	return result;
 }
 
@@ -272,7 +271,7 @@ end_delay(Store *store, const DueEntry *entry)
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
 		return false;
 	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
-					   entry->due_at, true);
+					   entry->due_at, DUE_READY);
 	STENT_FAULT("promote_after_take");
 	task = task_find_live(store, entry->task_id);
 	if (task == NULL || task->state != TASK_SCHEDULED)

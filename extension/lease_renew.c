@@ -276,7 +276,7 @@ lease_due(Store *store, const DueEntry *entry)
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
 		return false;
 	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
-					   entry->due_at, false);
+					   entry->due_at, entry->kind);
 	STENT_FAULT("expire_after_due");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -682,7 +682,7 @@ line_nudged(Store *store, const DueEntry *entry)
 	PopActiveSnapshot();
 	if (done)
 		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))),
-						   entry->bucket, entry->due_at, false);
+						   entry->bucket, entry->due_at, entry->kind);
 	return done;
 }
 

@@ -180,6 +180,7 @@ typedef struct CountLog
 	int32 ready;
 	int32 scheduled;
 	int32 blocked;
+	int32 waiting;
 } CountLog;
 
 typedef struct StentShared

@@ -408,7 +408,7 @@ drop_nudge(Store *store, const DueEntry *entry)
 
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) == TM_Ok)
 		announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))),
-						   entry->bucket, entry->due_at, false);
+						   entry->bucket, entry->due_at, entry->kind);
 }
 
 /* The task goes on: its handler runs again. */
@@ -494,7 +494,7 @@ waiting_ran_out(Store *store, const DueEntry *entry)
 	if (store_delete(store_table(store, STORE_DUE), &tid, false) != TM_Ok)
 		return false;
 	announce_due_taken(lane_role(lane_get(store, ready_bucket_lane(entry->bucket))), entry->bucket,
-					   entry->due_at, false);
+					   entry->due_at, entry->kind);
 	task = task_find_live(store, entry->task_id);
 	if (task == NULL || task->state != TASK_WAITING)
 		elog(ERROR, "due entry of task " INT64_FORMAT " has no waiting task", entry->task_id);

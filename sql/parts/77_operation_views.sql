@@ -20,11 +20,12 @@ RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'stent_leases';
 COMMENT ON FUNCTION stent._leases() IS 'private: how many tasks each worker has leased, and how many of those leases have expired; the first expiry';
 
-CREATE FUNCTION stent._board_now(
-    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean, OUT blocked bigint)
+CREATE FUNCTION stent._board_counts(
+    OUT role oid, OUT lane_id integer, OUT priority integer, OUT ready bigint, OUT scheduled bigint, OUT exact boolean, OUT blocked bigint,
+    OUT waiting bigint)
 RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL SAFE ROWS 100 AS 'MODULE_PATHNAME', 'stent_board';
-COMMENT ON FUNCTION stent._board_now() IS
+COMMENT ON FUNCTION stent._board_counts() IS
   'private: how many tasks wait, by lane and priority; a row without lane: there may be more';
 
 CREATE FUNCTION stent._oldest_ready(
@@ -72,7 +73,7 @@ COMMENT ON COLUMN stent.running.executor IS 'in an executor, not in a session th
 COMMENT ON COLUMN stent.running.step IS 'the latest that its handler told with stent.progress(), cut at 63 bytes';
 
 CREATE VIEW stent._lanes WITH (security_barrier) AS
-WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.blocked, b.exact FROM stent._board_now() b)
+WITH board AS MATERIALIZED (SELECT b.lane_id, b.ready, b.scheduled, b.blocked, b.exact, b.waiting FROM stent._board_counts() b)
 SELECT l.id,
        f.name AS function,
        l.role,
@@ -90,10 +91,12 @@ SELECT l.id,
        COALESCE(t.run_us, 0) AS run_us,
        t.last_at,
        COALESCE(b.exact, true) AND NOT EXISTS (SELECT FROM board c WHERE c.lane_id IS NULL) AS exact,
-       COALESCE(b.blocked, 0) AS blocked
+       COALESCE(b.blocked, 0) AS blocked,
+       COALESCE(b.waiting, 0) AS waiting
 FROM stent.lane l
 JOIN stent.function f ON f.id = l.function_id
-LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, sum(b.blocked) AS blocked, bool_and(b.exact) AS exact
+LEFT JOIN (SELECT b.lane_id, sum(b.ready) AS ready, sum(b.scheduled) AS scheduled, sum(b.blocked) AS blocked, sum(b.waiting) AS waiting,
+                  bool_and(b.exact) AS exact
            FROM board b GROUP BY b.lane_id) b ON b.lane_id = l.id
 LEFT JOIN (SELECT r.lane_id, count(*) AS running FROM stent._running_now() r GROUP BY r.lane_id) r ON r.lane_id = l.id
 LEFT JOIN (SELECT w.lane_id, count(*) AS leased FROM stent._leased_now() w GROUP BY w.lane_id) w ON w.lane_id = l.id
@@ -115,18 +118,20 @@ SELECT l.queue,
             THEN greatest(stent.now() - min(o.ready_at), interval '0') END AS oldest_age,
        bool_and(l.exact) AS exact,
        EXISTS (SELECT FROM stent.pause h WHERE h.queue IN ('', l.queue) AND h.function_id = 0) AS paused,
-       sum(l.blocked)::bigint AS blocked
+       sum(l.blocked)::bigint AS blocked,
+       sum(l.waiting)::bigint AS waiting
 FROM stent._lanes l
 LEFT JOIN (SELECT o.lane_id, min(o.ready_at) AS ready_at FROM stent._oldest_ready() o GROUP BY o.lane_id) o
        ON o.lane_id = l.id
 GROUP BY l.queue
-HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.blocked + l.running + l.dead) > 0;
+HAVING bool_or(l.registered) OR sum(l.ready + l.scheduled + l.blocked + l.waiting + l.running + l.dead) > 0;
 COMMENT ON VIEW stent.queues IS
   'what waits and runs in each queue; counts of what is committed, exact unless the column says otherwise';
 COMMENT ON COLUMN stent.queues.blocked IS 'behind older tasks of their concurrency key';
+COMMENT ON COLUMN stent.queues.waiting IS 'orchestrators that wait for a child, a signal or a time, and maps';
 COMMENT ON COLUMN stent.queues.dead IS 'dead letters';
 COMMENT ON COLUMN stent.queues.oldest_ready_at IS 'since when the oldest task that nobody has taken is ready';
-COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready, scheduled and blocked ones';
+COMMENT ON COLUMN stent.queues.exact IS 'false: at least so many ready, scheduled, blocked and waiting ones';
 COMMENT ON COLUMN stent.queues.paused IS 'no task of the queue is started; single functions in it may be paused besides';
 
 CREATE VIEW stent.stats WITH (security_barrier) AS
@@ -145,11 +150,12 @@ SELECT l.function,
            * interval '1 microsecond' AS mean_run_time,
        max(l.last_at) AS last_at,
        bool_and(l.exact) AS exact,
-       sum(l.blocked)::bigint AS blocked
+       sum(l.blocked)::bigint AS blocked,
+       sum(l.waiting)::bigint AS waiting
 FROM stent._lanes l
 GROUP BY l.function, l.role, l.queue
 HAVING bool_or(l.registered)
-    OR sum(l.ready + l.scheduled + l.blocked + l.running + l.completed + l.failed + l.timed_out + l.cancelled + l.retried) > 0;
+    OR sum(l.ready + l.scheduled + l.blocked + l.waiting + l.running + l.completed + l.failed + l.timed_out + l.cancelled + l.retried) > 0;
 COMMENT ON VIEW stent.stats IS
   'how the tasks of each function went since the extension was installed; totals count events, so a task that was replayed and failed again failed twice';
 COMMENT ON COLUMN stent.stats.retried IS 'attempts that failed and were followed by another';

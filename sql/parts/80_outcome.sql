@@ -1,7 +1,7 @@
 CREATE FUNCTION stent.state_of(id bigint) RETURNS jsonb
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_state_of';
 COMMENT ON FUNCTION stent.state_of(bigint) IS
-  'one task as jsonb: state, times (UTC), attempts and their errors, result, error, counters, context, signals, how many children of it and tasks of its whole execution live; P0002 for an unknown id';
+  'one task as jsonb: state, what a waiting one waits for, times (UTC), attempts and their errors, result, error, counters, context, signals, how many children of it and tasks of its whole execution live; P0002 for an unknown id';
 
 CREATE FUNCTION stent.result_of(id bigint) RETURNS jsonb
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_result_of';
@@ -41,6 +41,7 @@ SELECT pg_catalog.jsonb_build_object('counters', COALESCE((
        'signals', COALESCE((
            SELECT pg_catalog.jsonb_object_agg(s.name, pg_catalog.jsonb_build_object('payload', s.payload, 'sent_at', s.sent_at))
            FROM stent.signal s WHERE s.execution_id = $2), '{}'),
+       'waits_for', (SELECT w.what FROM stent._waits_for($1) w),
        'live_children', (SELECT pg_catalog.count(*) FROM stent.child k WHERE k.execution_id = $2 AND k.parent_id = $1),
        'live_tasks', (SELECT pg_catalog.count(*) FROM stent.child k WHERE k.execution_id = $2)
            + (SELECT pg_catalog.count(*) FROM stent.task t WHERE t.id = $2))

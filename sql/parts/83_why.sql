@@ -259,6 +259,33 @@ END
 $$;
 COMMENT ON FUNCTION stent._why_blocked(bigint) IS 'private: which tasks of its concurrency key a blocked task waits for';
 
+-- What a waiting task waits for, and, if that has happened, why it does not go on.
+CREATE FUNCTION stent._why_waiting(id bigint, task_role text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    w record;
+    other text;
+    over boolean;
+BEGIN
+    SELECT * INTO w FROM stent._waits_for(id);
+    IF w.what IS NULL THEN
+        RETURN 'It waits, but for nothing any more: it goes on at any moment.';
+    ELSIF w.on_task IS NOT NULL THEN
+        SELECT v.state, v.finished_at IS NOT NULL INTO other, over FROM stent.tasks v WHERE v.id = w.on_task;
+        over := COALESCE(over, true);
+        other := CASE WHEN other IS NULL THEN 'is gone' WHEN other IN ('completed', 'failed') THEN 'has ' || other
+                      WHEN other = 'timed_out' THEN 'has timed out' WHEN other = 'cancelled' THEN 'was cancelled' ELSE 'is ' || other END;
+    END IF;
+    over := COALESCE(over, false) OR COALESCE(w.until <= stent.now(), false);
+    RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since),
+                  CASE WHEN w.on_task IS NULL THEN '' ELSE format('; task %s %s%s', w.on_task, other,
+                       CASE WHEN over THEN '' ELSE format(': see stent.why(%s)', w.on_task) END) END,
+                  CASE WHEN NOT over THEN ''
+                       ELSE COALESCE(', but ' || stent._role_not_served(task_role), '; it goes on at any moment') END);
+END
+$$;
+COMMENT ON FUNCTION stent._why_waiting(bigint, text) IS 'private: what a waiting task waits for';
+
 CREATE FUNCTION stent._why(id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
@@ -324,6 +351,8 @@ BEGIN
                                ELSE format('the lease expires at %s UTC unless the worker renews it', date_trunc('second', lease.expires_at)) END,
                           stent._lost_text(t.lost));
         END IF;
+    ELSIF t.state = 'waiting' THEN
+        RETURN stent._why_waiting(id, t.role);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
         RETURN format('It is %s.', t.state);
     END IF;

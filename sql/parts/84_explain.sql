@@ -51,7 +51,7 @@ BEGIN
         WHEN 'sleep' THEN
             RETURN 'sleeps' || until;
         WHEN 'signal' THEN
-            RETURN format('waits for signal "%s"%s', COALESCE(detail ->> 'signal', name), until);
+            RETURN format('waits for signal "%s"%s', COALESCE(detail ->> 'name', name), until);
         WHEN 'await_all' THEN
             RETURN format('waits for %s of %s tasks%s', stent._still_live(detail -> 'ids'),
                           jsonb_array_length(detail -> 'ids'), until);
@@ -68,8 +68,9 @@ END
 $$;
 COMMENT ON FUNCTION stent._step_waits_for(text, text, bigint, timestamp, jsonb) IS 'private: what a step that is not done waits for';
 
--- What a waiting task waits for, and since when.
-CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp)
+-- What a waiting task waits for, since when, until when at most (null: no limit), and which
+-- task that is, if it is one.
+CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT until timestamp, OUT on_task bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t record;
@@ -82,7 +83,7 @@ BEGIN
     END IF;
     IF t.chunk = -1 THEN
         counts := stent._map_counts(id);
-        what := format('%s of %s chunks done', counts ->> 'chunks_done', counts ->> 'chunks');
+        what := format('waits for its chunks: %s of %s done', counts ->> 'chunks_done', counts ->> 'chunks');
         since := t.created_at;
         RETURN;
     END IF;
@@ -90,6 +91,8 @@ BEGIN
     IF s.state = 'w' THEN
         what := stent._step_waits_for(s.kind, s.name, s.child_id, s.wake_at, s.detail);
         since := s.created_at;
+        until := s.wake_at;
+        on_task := s.child_id;
     END IF;
 END
 $$;
@@ -246,7 +249,7 @@ BEGIN
                           WHEN node ->> 'state' IN ('cancelled', 'timed_out', 'failed') THEN node ->> 'state'
                           ELSE 'waiting' END;
             IF kind = 'signal' THEN
-                name := COALESCE(name, s.detail ->> 'signal');
+                name := COALESCE(name, s.detail ->> 'name');
             END IF;
             IF state = 'waiting' AND node ->> 'state' = 'waiting' THEN
                 waits_for := stent._step_waits_for(s.kind, s.name, s.child_id, s.wake_at, s.detail);

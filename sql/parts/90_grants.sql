@@ -20,7 +20,7 @@ DECLARE
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
-        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_now(), _oldest_ready(), '
+        '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_counts(), _oldest_ready(), '
         'output_of(bigint, integer), _bucket(text, integer, integer), _leased_now(), _leases()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '

@@ -76,7 +76,7 @@ SET SESSION AUTHORIZATION access_app;
 SELECT f, access_try(format('SELECT stent.%s(%s)', f, id)) FROM unnest(ARRAY[:theirs, :theirs_dead, :theirs_later, :theirs_ready]) WITH ORDINALITY i (id, n),
     unnest(ARRAY['state_of', 'result_of', 'why', 'replay', 'discard']) f ORDER BY n, f COLLATE "C";
 SELECT v, access_try('SELECT count(*) FROM stent.' || v) FROM unnest(ARRAY['tasks', 'executions', 'dead_letters', 'running', 'queues', 'stats']) v;
-SELECT v, access_try('SELECT count(*) FROM stent.' || v || ' WHERE lane_id IS NOT NULL') FROM unnest(ARRAY['_running_now()', '_board_now()', '_oldest_ready()']) v;
+SELECT v, access_try('SELECT count(*) FROM stent.' || v || ' WHERE lane_id IS NOT NULL') FROM unnest(ARRAY['_running_now()', '_board_counts()', '_oldest_ready()']) v;
 SELECT access_try('SELECT count(*) FROM stent.' || t) FROM unnest(ARRAY['task', 'ready', 'tally', 'function', 'lane', '_lanes', 'archive']) t;
 SELECT access_try('SELECT stent.' || f) FROM unnest(ARRAY['health()', '_server()', '_executors()', '_why(1)', '_fold_tallies()', '_regrant()', '_regrant_all()',
     'cleanup()', 'grant_usage(''access_none'')', '_ready_entry(1)', '_horizon()']) f;

@@ -125,7 +125,7 @@ BEGIN
 END $$;
 SELECT explain_step(:flow, 'signal', 'w', 'approval', wake => '2026-01-01 01:00:00');
 SELECT explain_last(:flow);
-SELECT explain_step(:flow, 'signal', 'w', detail => '{"signal": "approval"}', wake => 'infinity');
+SELECT explain_step(:flow, 'signal', 'w', detail => '{"name": "approval"}', wake => 'infinity');
 SELECT explain_last(:flow);
 SELECT explain_step(:flow, 'call', 'w', child => explain_child(:flow, 'r'));
 SELECT explain_last(:flow);

@@ -92,7 +92,7 @@ is(value_as('late', 'SELECT count(*) FROM stent.running'), 0, 'a role does not s
 is(value_as('late', 'SELECT queue, ready FROM stent.queues'), 'bulk|1', 'nor their queues');
 is(value_as('late', 'SELECT function, role, ready FROM stent.stats'), 'quick|late|1', 'nor their statistics');
 is(value_as('late', "SELECT count(*) FROM stent._running_now()"), 0, 'nor by the functions below');
-is(value_as('late', "SELECT sum(ready) FROM stent._board_now()"), 1, 'of which each shows it its own');
+is(value_as('late', "SELECT sum(ready) FROM stent._board_counts()"), 1, 'of which each shows it its own');
 is(value_as('late', "SELECT stent._is_running($gate)"), 'f', 'and no other');
 is(value_as('ops', 'SELECT count(*) FROM stent.running'), 2, 'an admin sees all');
 is(value_as('ops', "SELECT queue, ready FROM stent.queues ORDER BY 1"), "bulk|1\ngates|2\noutside|1", 'in queues as well');
