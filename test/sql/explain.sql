@@ -180,3 +180,15 @@ SELECT e FROM explain((SELECT id FROM stent.tasks WHERE parent_id = :flow ORDER 
 SET SESSION AUTHORIZATION explain_admin;
 SELECT e FROM explain(:flow) e WHERE e LIKE '  6 %' OR e LIKE '  task%' OR e LIKE '  map%';
 RESET SESSION AUTHORIZATION;
+
+-- for the tests that follow
+DELETE FROM stent.step;
+DELETE FROM stent.map;
+DELETE FROM stent.chunk;
+DELETE FROM stent.item;
+DELETE FROM stent.task WHERE execution_id = :flow;
+DELETE FROM stent.archive_kept WHERE execution_id = :flow;
+SELECT stent.cancel(:other);
+SELECT stent.discard_many('explain_leaf');
+SELECT count(*) FROM stent.task;
+SELECT count(*) FROM stent.due;
