@@ -2,6 +2,7 @@
 \set VERBOSITY terse
 SET stent.clock = '2026-01-01 00:00:00';
 SET stent.batch_time = '60s';
+SET datestyle = ISO;
 CREATE TABLE can_t (line text);
 CREATE FUNCTION can_leaf(n int) RETURNS int LANGUAGE sql AS $$ SELECT n $$;
 CREATE PROCEDURE can_run() LANGUAGE plpgsql AS $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
@@ -51,7 +52,7 @@ SELECT state, attempt, result FROM stent.tasks WHERE id = :id;
 TABLE can_t;
 TRUNCATE can_t;
 
--- the last call counts; undone with a block; a step after it is a step
+-- undone with a block; nothing may follow it but the end
 CREATE FUNCTION can_various(how text, round int DEFAULT 1) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
     IF round > 1 THEN

@@ -2,6 +2,7 @@
 \set VERBOSITY terse
 SET stent.clock = '2026-01-01 00:00:00';
 SET stent.batch_time = '60s';
+SET jit = off;
 CREATE TABLE cur_t (n int PRIMARY KEY);
 INSERT INTO cur_t SELECT generate_series(1, 20);
 CREATE FUNCTION cur_leaf(n int) RETURNS int LANGUAGE sql AS $$ SELECT n * 10 $$;

@@ -34,7 +34,7 @@ CREATE FUNCTION lan_python_error(n int) RETURNS text LANGUAGE plpython3u AS $$
     except plpy.spiexceptions.QueryCanceled:
         raise
     except plpy.SPIError as e:
-        return 'caught ' + e.sqlstate
+        return 'caught ' + str(e)
 $$;
 CREATE FUNCTION lan_python_except(n int) RETURNS text LANGUAGE plpython3u AS $$
     try:

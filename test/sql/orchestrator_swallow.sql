@@ -38,7 +38,7 @@ BEGIN
     END LOOP;
     RETURN 'done';
 END $$;
--- raises something else, or the same words under another code
+-- raises something else
 CREATE FUNCTION swa_converts() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM stent.await_signal('x');
@@ -46,6 +46,7 @@ BEGIN
 EXCEPTION WHEN query_canceled THEN
     RAISE EXCEPTION 'something else' USING ERRCODE = '22012';
 END $$;
+-- raises the same words under another code: that is what other languages make of what passes through them
 CREATE FUNCTION swa_wraps() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM stent.step('x', 'swa_leaf');
@@ -70,7 +71,7 @@ END $$;
 SELECT stent.register('swa_leaf', 'swa_leaf()'), count(stent.register('swa_' || n, ('swa_' || n || '()')::regprocedure, retry => '{"max_attempts": 1}')) FROM unnest(ARRAY['returns', 'goes_on', 'stubborn', 'converts', 'wraps', 'reraises', 'own']) n;
 CREATE TEMP TABLE swa_ids AS SELECT n, stent.dispatch('swa_' || n) AS id FROM unnest(ARRAY['returns', 'goes_on', 'stubborn', 'converts', 'wraps', 'reraises', 'own']) n;
 CALL swa_run();
-SELECT n, state, attempt, result, error ->> 'code' AS code, error ->> 'message' AS message FROM swa_ids JOIN stent.tasks USING (id) ORDER BY id;
+SELECT n, state, attempt, result, error ->> 'code' AS code, regexp_replace(error ->> 'message', 'task \d+', 'task N') AS message FROM swa_ids JOIN stent.tasks USING (id) ORDER BY id;
 SELECT DISTINCT error ->> 'detail' AS detail, error ->> 'hint' AS hint FROM swa_ids JOIN stent.tasks USING (id) WHERE error ->> 'code' = 'ST018';
 -- children of those that were suspended properly only
 SELECT n, count(t.id) AS children FROM swa_ids s LEFT JOIN stent.tasks t ON t.parent_id = s.id GROUP BY s.id, n ORDER BY s.id;
