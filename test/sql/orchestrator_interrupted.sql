@@ -43,7 +43,7 @@ SELECT state, attempt FROM stent.tasks WHERE id = :id;
 SELECT stent.cancel(:id);
 
 -- the attempt's own timeout: each run of the handler has all of it
-SELECT stent.dispatch('itr_do', '{"sql": "SELECT pg_sleep(60)"}', timeout => '200ms') AS id \gset
+SELECT stent.dispatch('itr_do', '{"sql": "SELECT pg_sleep(60)"}', timeout => '1s') AS id \gset
 CALL itr_run();
 SELECT state, attempt, error ->> 'code' AS code, error ->> 'message' AS message FROM stent.tasks WHERE id = :id;
 -- a wait is no part of it
@@ -72,7 +72,7 @@ SELECT stent.run(1);
 RESET statement_timeout;
 SELECT state, attempt FROM stent.tasks WHERE id = :id;
 SELECT stent.cancel(:id);
-SELECT stent.dispatch('itr_local', timeout => '200ms') AS id \gset
+SELECT stent.dispatch('itr_local', timeout => '1s') AS id \gset
 CALL itr_run();
 SELECT state, attempt, result, error ->> 'code' AS code, error ->> 'message' AS message FROM stent.tasks WHERE id = :id;
 TABLE itr_t;
