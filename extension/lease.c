@@ -54,7 +54,9 @@ lease_new_token(void)
 	{
 		if (!pg_strong_random(&token, sizeof(token)))
 			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random token")));
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random token"),
+					 errhint("The operating system gives no random numbers now. Nothing was "
+							 "claimed; claim again.")));
 		token &= (UINT64CONST(1) << LEASE_TOKEN_BITS) - 1;
 	} while (token == 0);
 	return (int64) token;
