@@ -9,6 +9,10 @@
  * (worker_wait) and claims on behind that, in the same pipeline, until a claim comes back
  * empty: what was committed in between is found by a claim, what is committed later wakes
  * us.
+ *
+ * A function one of whose runs hangs *rests*: nothing of it is claimed until others have had
+ * time to take the task that is lost then, or it would come back here, and hang again,
+ * until it has lost too many workers.
  */
 #include "pool.h"
 
@@ -24,10 +28,15 @@
 /* Where the server did not say how long to sleep. */
 #define SLEEP_S 1.0
 
+/* So long others may have the tasks of a function that hung here. */
+#define REST_S 30.0
+
 typedef struct Group
 {
-	const char **names; /* the functions' */
+	const char **names;  /* the functions'; those that rest come last */
+	double *rests_until; /* of each function */
 	size_t n;
+	size_t awake;
 	int limit;
 	int running;
 	int reserved; /* for claims on their way */
@@ -55,6 +64,7 @@ struct Claims
 	struct event *soon;
 	struct event *wake; /* slept long enough */
 	struct event *resume;
+	struct event *rested;
 };
 
 /* A claim on its way. */
@@ -73,8 +83,20 @@ static void
 groups_free(Group *groups, size_t n)
 {
 	for (size_t i = 0; groups != NULL && i < n; i++)
+	{
 		free(groups[i].names);
+		free(groups[i].rests_until);
+	}
 	free(groups);
+}
+
+static bool
+group_begin(Group *group, int limit, size_t n)
+{
+	group->limit = limit;
+	group->names = calloc(n, sizeof(char *));
+	group->rests_until = calloc(n, sizeof(double));
+	return group->names != NULL && group->rests_until != NULL;
 }
 
 /* Does the function share the worker's slots with all others? */
@@ -104,12 +126,11 @@ claims_configure(Claims *claims)
 	Held *held;
 
 	/* the first group has the common functions, and may have none */
-	if (groups == NULL || (groups[0].names = calloc(config->n_functions, sizeof(char *))) == NULL)
+	if (groups == NULL || !group_begin(&groups[0], config->slots, config->n_functions))
 	{
-		free(groups);
+		groups_free(groups, n);
 		return false;
 	}
-	groups[0].limit = config->slots;
 	for (size_t i = 0; i < config->n_functions; i++)
 	{
 		Function *function = config->functions[i];
@@ -118,14 +139,14 @@ claims_configure(Claims *claims)
 		if (!is_common(config, function))
 		{
 			group = &groups[n++];
-			group->limit = function->slots;
-			if ((group->names = calloc(1, sizeof(char *))) == NULL)
+			if (!group_begin(group, function->slots, 1))
 			{
 				groups_free(groups, n);
 				return false;
 			}
 		}
 		group->names[group->n++] = function->name;
+		group->awake = group->n;
 	}
 	groups_free(claims->groups, claims->n_groups);
 	claims->groups = groups;
@@ -211,6 +232,51 @@ claims_pause(Claims *claims)
 			loop_timer(claims->resume, stent_retry_delay(&stent_retry_default, ++claims->failures));
 		claims->most = others;
 	}
+}
+
+/* Parts those that rest from the others, and sets the timer. */
+static void
+groups_part(Claims *claims)
+{
+	double now = loop_now();
+	double next = 0;
+
+	for (size_t i = 0; i < claims->n_groups; i++)
+	{
+		Group *group = &claims->groups[i];
+
+		group->awake = 0;
+		for (size_t j = 0; j < group->n; j++)
+		{
+			const char *name = group->names[j];
+			double until = group->rests_until[j];
+
+			if (until > now)
+			{
+				next = next == 0 || until < next ? until : next;
+				continue;
+			}
+			group->names[j] = group->names[group->awake];
+			group->rests_until[j] = group->rests_until[group->awake];
+			group->names[group->awake] = name;
+			group->rests_until[group->awake++] = 0;
+		}
+	}
+	if (next > 0)
+		loop_timer(claims->rested, next - now);
+}
+
+void
+claims_rest(Claims *claims, const Function *function, double from)
+{
+	Group *group = group_of(claims, function);
+
+	for (size_t i = 0; i < group->n; i++)
+	{
+		if (strcmp(group->names[i], function->name) == 0)
+			group->rests_until[i] = from + REST_S;
+	}
+	groups_part(claims);
 }
 
 /* The answer of worker_wait: how long to sleep at most. */
@@ -308,7 +374,7 @@ send_claim(Claims *claims, StentConn *conn, size_t i, int max)
 	StentError error = {.message = "out of memory"};
 	StentClaim request = {.worker = config->name,
 						  .max = max,
-						  .functions = {group->names, group->n},
+						  .functions = {group->names, group->awake},
 						  .queues = names_of(&config->queues),
 						  .tags = names_of(&config->tags),
 						  .lease = config->lease};
@@ -362,7 +428,7 @@ group_room(const Claims *claims, const Group *group)
 static bool
 group_may_claim(const Claims *claims, const Group *group, int room)
 {
-	if (group->n == 0 || !group->hungry || room <= 0)
+	if (group->awake == 0 || !group->hungry || room <= 0)
 		return false;
 	if (group->sent == 0)
 		return true;
@@ -413,6 +479,15 @@ wake_due(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+rested_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void) fd;
+	(void) what;
+	groups_part(arg);
+	claims_wake(arg);
+}
+
+static void
 resume_due(evutil_socket_t fd, short what, void *arg)
 {
 	Claims *claims = arg;
@@ -435,8 +510,9 @@ claims_new(Pool *pool)
 	claims->soon = evtimer_new(pool->base, claims_send, claims);
 	claims->wake = evtimer_new(pool->base, wake_due, claims);
 	claims->resume = evtimer_new(pool->base, resume_due, claims);
+	claims->rested = evtimer_new(pool->base, rested_due, claims);
 	if (claims->soon == NULL || claims->wake == NULL || claims->resume == NULL ||
-		!claims_configure(claims))
+		claims->rested == NULL || !claims_configure(claims))
 	{
 		claims_free(claims);
 		return NULL;
@@ -455,6 +531,8 @@ claims_free(Claims *claims)
 		event_free(claims->wake);
 	if (claims->resume != NULL)
 		event_free(claims->resume);
+	if (claims->rested != NULL)
+		event_free(claims->rested);
 	groups_free(claims->groups, claims->n_groups);
 	free(claims);
 }

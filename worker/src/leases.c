@@ -66,6 +66,7 @@ is_hung(Held *held, double now)
 	log_error("run hangs: its lease is not renewed any more", LOG_INT("task", held->id),
 			  LOG_STR("function", held->function->name), LOG_INT("attempt", held->attempt));
 	held->unkept = true;
+	claims_rest(held->pool->claims, held->function, held->valid_until);
 	return true;
 }
 

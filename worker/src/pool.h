@@ -166,6 +166,8 @@ extern void claims_wake(Claims *claims);
 extern void claims_look(Claims *claims);
 /* A task could not be started, for reasons that are ours. */
 extern void claims_pause(Claims *claims);
+/* A run of the function hangs, and its lease is over at the latest from then on. */
+extern void claims_rest(Claims *claims, const Function *function, double from);
 /* A run of the function began (+1) or is over (-1). */
 extern void claims_count(Claims *claims, const Function *function, int change);
 extern int claims_on_their_way(const Claims *claims);
