@@ -96,7 +96,7 @@ BEGIN;
 SELECT stent.run();
 SELECT context_of(:first) AS not_before_the_commit;
 COMMIT;
-SELECT stent.result_of(:first), stent.result_of(:first + 1), stent.result_of(:first + 2), context_of(:first);
+SELECT jsonb_agg(result ORDER BY id) AS results, context_of(:first) FROM stent.archive WHERE execution_id = :first;
 CREATE FUNCTION context_parent() RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM stent.context_set('a', '"parent"'), stent.context_set('b', '"parent"');

@@ -92,7 +92,7 @@ SELECT counters_of(:first) AS not_before_the_commit;
 COMMIT;
 SELECT counters_of(:first);
 SELECT name, count(*), sum(delta) FROM stent.counter WHERE execution_id = :first GROUP BY 1 ORDER BY 1;
-SELECT stent.result_of(:first + 9) AS last_saw;
+SELECT result AS last_saw FROM stent.archive WHERE id = :first + 9;
 -- children and their parent
 CREATE FUNCTION counters_parent(failures int DEFAULT 0) RETURNS numeric LANGUAGE plpgsql AS $$
 BEGIN
