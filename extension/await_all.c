@@ -325,7 +325,7 @@ stent_await_all_until_done(PG_FUNCTION_ARGS)
 	bool nulls[1] = {false};
 
 	await_begin(&wait, fcinfo);
-	wait_refuse_in_handler(name);
+	wait_refuse_in_handler(name, "stent.await_all()");
 	wait_require_nonatomic(fcinfo, name, "stent.await_all()");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "the procedure is not declared as expected");

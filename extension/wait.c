@@ -75,12 +75,14 @@ read_args(FunctionCallInfo fcinfo, Wait *wait)
 
 /* A handler that waits would keep its executor from the task it waits for. */
 void
-wait_refuse_in_handler(const char *function)
+wait_refuse_in_handler(const char *function, const char *instead)
 {
 	if (attempt_task() != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("%s cannot be called by a handler", function),
-						errhint("Dispatch the task and finish; it runs after this one commits.")));
+						errhint("It would keep its executor from the task: use %s, for which the "
+								"handler is suspended.",
+								instead)));
 }
 
 /*
@@ -267,7 +269,7 @@ wait_for(FunctionCallInfo fcinfo, const char *function)
 	Outcome outcome;
 
 	read_args(fcinfo, &wait);
-	wait_refuse_in_handler(function);
+	wait_refuse_in_handler(function, "stent.await()");
 	wait_require_read_committed(function, "stent.wait_until_done()");
 	wait_publish(wait.id, 1, 0);
 	PG_TRY();
@@ -346,7 +348,7 @@ stent_wait_until_done(PG_FUNCTION_ARGS)
 	bool nulls[1] = {false};
 
 	read_args(fcinfo, &wait);
-	wait_refuse_in_handler("stent.wait_until_done()");
+	wait_refuse_in_handler("stent.wait_until_done()", "stent.await()");
 	wait_require_nonatomic(fcinfo, "stent.wait_until_done()", "stent.wait_for()");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "the procedure is not declared as expected");

@@ -16,7 +16,7 @@ extern void wait_publish(int64 id, int64 from, int64 to);
 extern void wait_withdraw(void);
 extern bool wait_sleep(instr_time begun, int64 limit_us);
 extern bool wait_is_own(Store *store, int64 id);
-extern void wait_refuse_in_handler(const char *function);
+extern void wait_refuse_in_handler(const char *function, const char *instead);
 extern void wait_require_read_committed(const char *what, const char *procedure);
 extern void wait_require_nonatomic(FunctionCallInfo fcinfo, const char *procedure,
 								   const char *function);
