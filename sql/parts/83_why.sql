@@ -265,22 +265,21 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     w record;
     other text;
-    over boolean;
 BEGIN
     SELECT * INTO w FROM stent._waits_for(id);
     IF w.what IS NULL THEN
         RETURN 'It waits, but for nothing any more: it goes on at any moment.';
     ELSIF w.on_task IS NOT NULL THEN
-        SELECT v.state, v.finished_at IS NOT NULL INTO other, over FROM stent.tasks v WHERE v.id = w.on_task;
-        over := COALESCE(over, true);
+        SELECT v.state INTO other FROM stent.tasks v WHERE v.id = w.on_task;
         other := CASE WHEN other IS NULL THEN 'is gone' WHEN other IN ('completed', 'failed') THEN 'has ' || other
                       WHEN other = 'timed_out' THEN 'has timed out' WHEN other = 'cancelled' THEN 'was cancelled' ELSE 'is ' || other END;
     END IF;
-    over := COALESCE(over, false) OR COALESCE(w.until <= stent.now(), false);
     RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since),
                   CASE WHEN w.on_task IS NULL THEN '' ELSE format('; task %s %s%s', w.on_task, other,
-                       CASE WHEN over THEN '' ELSE format(': see stent.why(%s)', w.on_task) END) END,
-                  CASE WHEN NOT over THEN ''
+                       CASE WHEN w.happened THEN '' ELSE format(': see stent.why(%s)', w.on_task) END) END,
+                  CASE WHEN w.happened IS NOT TRUE THEN ''
+                       WHEN w.on_task IS NULL THEN '; that has happened' ELSE '' END ||
+                  CASE WHEN w.happened IS NOT TRUE THEN ''
                        ELSE COALESCE(', but ' || stent._role_not_served(task_role), '; it goes on at any moment') END);
 END
 $$;

@@ -68,16 +68,16 @@ END
 $$;
 COMMENT ON FUNCTION stent._step_waits_for(text, text, bigint, timestamp, jsonb) IS 'private: what a step that is not done waits for';
 
--- What a waiting task waits for, since when, until when at most (null: no limit), and which
--- task that is, if it is one.
-CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT until timestamp, OUT on_task bigint)
+-- What a waiting task waits for, and since when; which task that is, if it is one; and whether
+-- it has happened, so that the task goes on as soon as somebody looks.
+CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint, OUT happened boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t record;
     s record;
     counts jsonb;
 BEGIN
-    SELECT k.chunk, k.state, k.created_at INTO t FROM stent.task k WHERE k.id = _waits_for.id;
+    SELECT k.chunk, k.state, k.created_at, k.execution_id INTO t FROM stent.task k WHERE k.id = _waits_for.id;
     IF t.state IS DISTINCT FROM 'w' THEN
         RETURN;
     END IF;
@@ -91,8 +91,13 @@ BEGIN
     IF s.state = 'w' THEN
         what := stent._step_waits_for(s.kind, s.name, s.child_id, s.wake_at, s.detail);
         since := s.created_at;
-        until := s.wake_at;
         on_task := s.child_id;
+        happened := COALESCE(s.wake_at <= stent.now(), false)
+            OR CASE s.kind WHEN 'signal' THEN
+                        EXISTS (SELECT FROM stent.signal g WHERE g.execution_id = t.execution_id AND g.name = s.detail ->> 'name'
+                                                             AND g.number > (s.detail ->> 'after')::bigint)
+                    WHEN 'await_all' THEN stent._still_live(s.detail -> 'ids') = 0
+                    ELSE s.child_id IS NOT NULL AND NOT EXISTS (SELECT FROM stent.task k WHERE k.id = s.child_id) END;
     END IF;
 END
 $$;
@@ -248,9 +253,8 @@ BEGIN
                           -- it was what the task waited for when that was ended from outside
                           WHEN node ->> 'state' IN ('cancelled', 'timed_out', 'failed') THEN node ->> 'state'
                           ELSE 'waiting' END;
-            IF kind = 'signal' THEN
-                name := COALESCE(name, s.detail ->> 'name');
-            END IF;
+            detail := CASE kind WHEN 'signal' THEN jsonb_build_object('signal', COALESCE(s.detail ->> 'name', s.name))
+                                WHEN 'await_all' THEN jsonb_build_object('tasks', jsonb_array_length(s.detail -> 'ids')) END;
             IF state = 'waiting' AND node ->> 'state' = 'waiting' THEN
                 waits_for := stent._step_waits_for(s.kind, s.name, s.child_id, s.wake_at, s.detail);
             END IF;
@@ -319,7 +323,10 @@ BEGIN
     END IF;
     what := concat_ws(' ', step, CASE WHEN kind = 'task' OR step IS NULL AND kind = 'map' THEN format('%s %s', kind, task_id)
                                       WHEN kind = 'item' THEN 'item ' || name ELSE kind END,
-                      CASE WHEN kind <> 'item' THEN '"' || name || '"' END, function)
+                      CASE WHEN kind = 'signal' THEN format('"%s"', detail ->> 'signal') END,
+                      CASE WHEN kind = 'await_all' THEN format('of %s tasks', detail ->> 'tasks') END,
+                      CASE WHEN kind IN ('signal', 'await_all') THEN format('(step "%s")', name)
+                           WHEN kind <> 'item' THEN format('"%s"', name) END, function)
             || CASE WHEN (step IS NOT NULL OR kind = 'item') AND task_id IS NOT NULL THEN format(', task %s', task_id) ELSE '' END;
     IF error IS NOT NULL THEN
         message := regexp_replace(COALESCE(error ->> 'message', 'no message'), '[[:cntrl:]]+', ' ', 'g');

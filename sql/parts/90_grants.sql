@@ -11,7 +11,7 @@ DECLARE
         'spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb, text), '
         'step(text, text, jsonb), record(text, jsonb), sleep(interval, text), await_signal(text, interval, text), continue_as_new(jsonb), '
         'reschedule(bigint, text, integer, interval, timestamp, text[]), '
-        'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), explain(bigint), explain_rows(bigint), '
+        'state_of(bigint), result_of(bigint), wait_for(bigint, interval), wait_until_done(bigint, interval, jsonb), cancel(bigint), why(bigint), explain(bigint), explain_rows(bigint), newest(text, text, text, integer), '
         'call(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, text, jsonb, text), await(bigint, interval, text), '
         'await_all(bigint[], integer, interval, text), promise_all(bigint[], integer, interval, text), '
         'await_all_until_done(bigint[], integer, interval, jsonb), '

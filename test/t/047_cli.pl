@@ -44,6 +44,13 @@ $node->safe_psql('postgres', q{
 	SELECT stent.register('nothing', 'nothing()');
 	SELECT stent.register('quarrel', 'quarrel()', retry => '{"max_attempts": 2, "initial_delay": "0.01s"}');
 	SELECT stent.register('tale', 'tale()');
+	CREATE FUNCTION leaf() RETURNS int LANGUAGE sql AS 'SELECT 1';
+	CREATE FUNCTION flow() RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM stent.call('leaf', step_name => 'first');
+		RETURN stent.await_signal('go');
+	END $$;
+	SELECT stent.register('leaf', 'leaf()'), stent.register('flow', 'flow()');
 	SELECT stent.register('outside', queue => 'far away', retry => '{"max_attempts": 1}')});
 $ENV{PGHOST} = $node->host;
 $ENV{PGPORT} = $node->port;
@@ -406,6 +413,16 @@ is((stent('list', '--function=no such'))[1], "id  state  function  queue  attemp
 	like($plain, qr/^[^\033]*completed[^\033]*$/, 'none with NO_COLOR');
 }
 
+{
+	# as a server of before 0.5 has it
+	my @new = stent('list', '--json', '--function=echo', '-n', 3);
+
+	sql('ALTER FUNCTION stent.newest(text, text, text, integer) RENAME TO not_yet');
+	is_deeply([ stent('list', '--json', '--function=echo', '-n', 3) ], \@new, 'list where there is no newest()');
+	sql('ALTER FUNCTION stent.not_yet(text, text, text, integer) RENAME TO newest');
+	is(scalar @{ $json->decode($new[1]) }, 3, 'the newest three');
+}
+
 # ---------------------------------------------------------------- show
 ($code, $out, $err) = stent('show', $tale);
 is("$code$err", '0', 'show');
@@ -429,6 +446,27 @@ is("$shown->{id} $shown->{state} $shown->{result} $shown->{counters}{rows} $show
 is($shown->{why}, undef, 'show --json: no why for what has finished');
 is(join(' ', map { $_->{step} } @{ $shown->{progress} }), 'dispatch halfway end', 'show --json: progress');
 isnt($json->decode((stent('show', $open, '--json'))[1])->{why}, undef, 'show --json: why');
+unlike((stent('show', $tale))[1], qr/^steps and tasks/m, 'show: a task alone is no tree');
+{
+	my $flow = sql("SELECT stent.dispatch('flow')");
+	my $tree = qr/^steps and tasks below it\n  task $flow flow: waiting for \S+; waits for signal "go"\n    1 call "first" leaf, task \d+: completed in \S+\n    2 signal "go": waiting for \S+\n\z/m;
+
+	comes($node, "SELECT state FROM stent.tasks WHERE id = $flow", 'an orchestrator waits', expected => 'waiting');
+	($code, $out, $err) = stent('show', $flow);
+	is("$code$err", '0', 'show of an orchestrator');
+	like($out, $tree, 'show: its steps');
+	like($out, qr/^why it is where it is\n  It waits for signal "go", since [^\n]*\n/m, 'show: what it waits for');
+	$shown = $json->decode((stent('show', $flow, '--json'))[1]);
+	is("$shown->{waits_for}, " . scalar @{ $shown->{explain} }, 'waits for signal "go", 3', 'show --json: the same');
+	# as a server of before 0.5 has it
+	sql('ALTER FUNCTION stent.explain(bigint) RENAME TO not_yet');
+	($code, $out, $err) = stent('show', $flow);
+	is("$code$err", '0', 'show where there is no explain()');
+	unlike($out, qr/^steps and tasks/m, 'then there is no tree');
+	is($json->decode((stent('show', $flow, '--json'))[1])->{explain}, undef, 'nor with --json');
+	sql('ALTER FUNCTION stent.not_yet(bigint) RENAME TO explain');
+	sql("SELECT stent.cancel($flow)");
+}
 ends([ 'show', '999999999' ], 7, $none, qr/task 999999999 does not exist \(P0002\)/, 'show of an unknown id');
 ends([ 'show', $done, '-U', 'alice' ], 7, $none, qr/\(P0002\)/, q{show of another role's task});
 my $long = dispatched('echo', '--arg=text=' . 'ü' x 5000);

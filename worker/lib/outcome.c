@@ -120,12 +120,24 @@ stent_list(StentConn *conn, const char *state, const char *function, const char 
 		   json_t **rows, StentError *error)
 {
 	Params *params = query_begin(conn);
+	StentStatus status;
 
 	params_text(params, state);
 	params_text(params, function);
 	params_text(params, queue);
 	if (limit > 0)
+	{
+		params_int4(params, limit);
+		status = await_json(conn, STATEMENT_NEWEST, rows, error);
+		/* a server of before 0.5 sorts them all */
+		if (status != STENT_REFUSED || strcmp(error->code, "42883") != 0)
+			return status;
+		params = query_begin(conn);
+		params_text(params, state);
+		params_text(params, function);
+		params_text(params, queue);
 		params_int8(params, limit);
+	}
 	else
 		params_null(params);
 	return await_json(conn, STATEMENT_LIST, rows, error);
@@ -168,4 +180,12 @@ stent_why(StentConn *conn, int64_t id, char **text, StentError *error)
 	*text = memory_string(json_is_string(value) ? json_string_value(value) : "");
 	json_decref(value);
 	return *text != NULL ? STENT_OK : error_no_memory(error);
+}
+
+/* An execution as a tree, a text a line. */
+StentStatus
+stent_explain(StentConn *conn, int64_t id, json_t **lines, StentError *error)
+{
+	params_int8(query_begin(conn), id);
+	return await_json(conn, STATEMENT_EXPLAIN, lines, error);
 }

@@ -192,6 +192,17 @@ static const Statement statements[N_STATEMENTS] = {
 			4,
 			{TYPE_TEXT, TYPE_TEXT, TYPE_TEXT, TYPE_INT8},
 		},
+	[STATEMENT_NEWEST] =
+		{
+			"newest",
+			"SELECT pg_catalog.to_jsonb(e) FROM stent.executions e"
+			" WHERE e.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT n.id FROM stent.newest("
+			"state => $1, function => $2, queue => $3, max_rows => $4) n(id)))"
+			" ORDER BY e.id DESC",
+			ANSWER_ROWS,
+			4,
+			{TYPE_TEXT, TYPE_TEXT, TYPE_TEXT, TYPE_INT4},
+		},
 	[STATEMENT_OUTPUT_OF] =
 		{
 			"output_of",
@@ -217,6 +228,14 @@ static const Statement statements[N_STATEMENTS] = {
 			"why",
 			"SELECT pg_catalog.to_jsonb(stent.why($1))",
 			ANSWER_JSON,
+			1,
+			{TYPE_INT8},
+		},
+	[STATEMENT_EXPLAIN] =
+		{
+			"explain",
+			"SELECT pg_catalog.to_jsonb(e) FROM stent.explain($1) e",
+			ANSWER_ROWS,
 			1,
 			{TYPE_INT8},
 		},

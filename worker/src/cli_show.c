@@ -32,8 +32,8 @@ static const CommandPage page = {
 	.usage = "ID [OPTION]...",
 	.about =
 		"Shows a task: what it is, when it ran, its failed attempts, the progress, counters, context\n"
-		"and signals of its execution, its result or error; and while it lives, why it is not\n"
-		"running. Empty sections are left out, long values cut. Times are UTC.",
+		"and signals of its execution, its result or error; while it lives, why it is not running;\n"
+		"and its steps and the tasks below it. Empty sections are left out, long values cut. Times are UTC.",
 	.options = show_options,
 	.more = "Examples:\n"
 			"  stent show 42\n"
@@ -58,6 +58,7 @@ typedef struct Found
 	json_t *progress;
 	char *why;
 	json_t *output;
+	json_t *tree; /* NULL: the server knows none */
 } Found;
 
 static bool
@@ -119,6 +120,17 @@ choose_output(const Request *request, json_t *rows)
 	}
 }
 
+/* A server of an older version has no trees: then there is none. */
+static StentStatus
+look_at_tree(StentConn *conn, const Request *request, Found *found, StentError *error)
+{
+	StentStatus status = stent_explain(conn, request->id, &found->tree, error);
+
+	if (status == STENT_REFUSED && strcmp(error->code, "42883") == 0)
+		return STENT_OK;
+	return status;
+}
+
 /* Asks for all that is wanted. */
 static StentStatus
 look(StentConn *conn, const Request *request, Found *found, StentError *error)
@@ -139,7 +151,7 @@ look(StentConn *conn, const Request *request, Found *found, StentError *error)
 	status = stent_progress_of(conn, execution, &found->progress, error);
 	if (status == STENT_OK && !cli_json_text(found->task, "finished_at"))
 		status = stent_why(conn, request->id, &found->why, error);
-	return status;
+	return status == STENT_OK ? look_at_tree(conn, request, found, error) : status;
 }
 
 static void
@@ -149,6 +161,7 @@ print_json(const Found *found)
 
 	json_object_set(object, "progress", found->progress);
 	json_object_set_new(object, "why", found->why ? json_string(found->why) : json_null());
+	json_object_set(object, "explain", found->tree ? found->tree : json_null());
 	if (found->output)
 		json_object_set(object, "output", found->output);
 	cli_json_print(stdout, object, true);
@@ -166,6 +179,7 @@ print_found(const Request *request, const Found *found)
 	else
 	{
 		show_page(stdout, found->task, found->progress, found->why);
+		show_tree(stdout, found->tree);
 		if (found->output)
 		{
 			fputs("output\n", stdout);
@@ -205,6 +219,7 @@ show_main(int argc, char **argv)
 	json_decref(found.task);
 	json_decref(found.progress);
 	json_decref(found.output);
+	json_decref(found.tree);
 	free(found.why);
 	exit_code = cli_leave(&options, conn, exit_code);
 	options_end(&options);

@@ -304,3 +304,21 @@ show_page(FILE *out, const json_t *task, const json_t *progress, const char *why
 	print_signals(out, json_object_get(task, "signals"));
 	print_end(out, task);
 }
+
+void
+show_tree(FILE *out, const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	if (json_array_size(lines) < 2)
+		return;
+	fputs("steps and tasks below it\n", out);
+	json_array_foreach((json_t *) lines, i, line)
+	{
+		char *text = value_text(line, true);
+
+		fprintf(out, "  %s\n", text);
+		free(text);
+	}
+}
