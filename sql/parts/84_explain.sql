@@ -325,8 +325,8 @@ BEGIN
                                       WHEN kind = 'item' THEN 'item ' || name ELSE kind END,
                       CASE WHEN kind = 'signal' THEN format('"%s"', detail ->> 'signal') END,
                       CASE WHEN kind = 'await_all' THEN format('of %s tasks', detail ->> 'tasks') END,
-                      CASE WHEN kind IN ('signal', 'await_all') THEN format('(step "%s")', name)
-                           WHEN kind <> 'item' THEN format('"%s"', name) END, function)
+                      CASE WHEN kind IN ('signal', 'await_all') THEN '(step "' || name || '")'
+                           WHEN kind <> 'item' THEN '"' || name || '"' END, function)
             || CASE WHEN (step IS NOT NULL OR kind = 'item') AND task_id IS NOT NULL THEN format(', task %s', task_id) ELSE '' END;
     IF error IS NOT NULL THEN
         message := regexp_replace(COALESCE(error ->> 'message', 'no message'), '[[:cntrl:]]+', ' ', 'g');

@@ -81,6 +81,9 @@ SELECT p, count(*) > 0 FROM newest_plan('SELECT * FROM stent.tasks WHERE executi
 SET SESSION AUTHORIZATION newest_app;
 SELECT stent.cancel(n) FROM stent.newest(max_rows => 1000) n JOIN stent.tasks t ON t.id = n WHERE t.finished_at IS NULL;
 SELECT stent.discard_many('newest_f') > 0;
+CALL newest_run();
 SET SESSION AUTHORIZATION newest_other;
 SELECT stent.cancel(n) FROM stent.newest() n;
 RESET SESSION AUTHORIZATION;
+-- for the tests that follow
+SELECT (SELECT count(*) FROM stent.task), (SELECT count(*) FROM stent.due);

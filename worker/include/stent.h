@@ -372,7 +372,7 @@ extern "C"
 									StentError *error) STENT_MUST_CHECK; /* free() it */
 	/*
  * An execution, or what is below a task, as a tree: an array of texts, one a line. A server
- * of before 0.5 has none: STENT_REFUSED with code 42883.
+ * of before 0.5 has none: code 42883.
  */
 	STENT_API StentStatus stent_explain(StentConn *conn, int64_t id, json_t **lines,
 										StentError *error) STENT_MUST_CHECK;

@@ -121,7 +121,9 @@ stent_list(StentConn *conn, const char *state, const char *function, const char 
 {
 	Params *params = query_begin(conn);
 	StentStatus status;
+	StentError own;
 
+	error = error ? error : &own;
 	params_text(params, state);
 	params_text(params, function);
 	params_text(params, queue);
@@ -130,7 +132,7 @@ stent_list(StentConn *conn, const char *state, const char *function, const char 
 		params_int4(params, limit);
 		status = await_json(conn, STATEMENT_NEWEST, rows, error);
 		/* a server of before 0.5 sorts them all */
-		if (status != STENT_REFUSED || strcmp(error->code, "42883") != 0)
+		if (status == STENT_OK || strcmp(error->code, "42883") != 0)
 			return status;
 		params = query_begin(conn);
 		params_text(params, state);

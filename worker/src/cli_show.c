@@ -126,9 +126,7 @@ look_at_tree(StentConn *conn, const Request *request, Found *found, StentError *
 {
 	StentStatus status = stent_explain(conn, request->id, &found->tree, error);
 
-	if (status == STENT_REFUSED && strcmp(error->code, "42883") == 0)
-		return STENT_OK;
-	return status;
+	return strcmp(error->code, "42883") == 0 ? STENT_OK : status;
 }
 
 /* Asks for all that is wanted. */
