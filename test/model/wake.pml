@@ -32,7 +32,7 @@
  *	  NUDGE_ONCE        one nudge a transaction does, unless that was acted on meanwhile,
  *	  NUDGE_UNDONE      or rolled back with a savepoint
  *	  SNAPSHOT_BEFORE   a run looks with a snapshot taken after the parent's entry was,
- *	  SUSPEND_UNLOCKED  a worker's suspend() with one taken after it has locked the row
+ *	  SUSPEND_UNLOCKED  a worker's suspend() with one taken after it has changed the row
  *	  DELETE_LATER      who acts on nudges deletes those only that its snapshot has
  *	  DROP_WAITING      a nudge stays while somebody has the waiting parent's entry,
  *	  DROP_READY        or the ready one's,
