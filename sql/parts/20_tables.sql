@@ -103,7 +103,7 @@ CREATE TABLE stent.task (
 );
 -- Here, in the archive and among the dead letters: the tasks of an execution but its root,
 -- whose id is the execution's. Who has no parent is not in it and costs no entry.
-CREATE INDEX task_child_idx ON stent.task (execution_id, parent_id, id) WHERE id <> execution_id;
+CREATE INDEX task_child_idx ON stent.task (execution_id, parent_id, id) WHERE parent_id IS NOT NULL;
 COMMENT ON TABLE stent.task IS 'private: live tasks';
 
 -- One entry per claimable task. bucket packs (role, priority, lane), see
@@ -236,7 +236,7 @@ CREATE TABLE stent.archive_kept (
     LIKE stent.archive,
     CONSTRAINT archive_kept_pkey PRIMARY KEY (id)
 );
-CREATE INDEX archive_kept_child_idx ON stent.archive_kept (execution_id, parent_id, id) WHERE id <> execution_id;
+CREATE INDEX archive_kept_child_idx ON stent.archive_kept (execution_id, parent_id, id) WHERE parent_id IS NOT NULL;
 COMMENT ON TABLE stent.archive_kept IS
   'private: finished tasks without a partition';
 
@@ -244,7 +244,7 @@ CREATE TABLE stent.dead_letter (
     LIKE stent.archive,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (id)
 );
-CREATE INDEX dead_letter_child_idx ON stent.dead_letter (execution_id, parent_id, id) WHERE id <> execution_id;
+CREATE INDEX dead_letter_child_idx ON stent.dead_letter (execution_id, parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX dead_letter_finished_at_idx ON stent.dead_letter (finished_at);
 COMMENT ON TABLE stent.dead_letter IS 'private: failed tasks kept for replay; a task is here or in the archive, never in both';
 

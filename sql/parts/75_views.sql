@@ -66,7 +66,7 @@ SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attem
        NULL::timestamp AS finished_at, deadline, timeout, args, args_ref,
        NULL::jsonb AS result, NULL::bigint AS result_ref, NULL::jsonb AS error,
        headers, dedup_key, concurrency_key, COALESCE(position, id) AS position, chunk
-FROM stent.task WHERE id <> execution_id
+FROM stent.task WHERE parent_id IS NOT NULL
 UNION ALL
 SELECT id, id AS execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
        parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
@@ -76,7 +76,7 @@ UNION ALL
 SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
        parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
        result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
-FROM stent.archive WHERE id <> execution_id
+FROM stent.archive WHERE parent_id IS NOT NULL
 UNION ALL
 SELECT id, id AS execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
        parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
@@ -86,7 +86,7 @@ UNION ALL
 SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
        parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
        result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
-FROM stent.dead_letter WHERE id <> execution_id
+FROM stent.dead_letter WHERE parent_id IS NOT NULL
 UNION ALL
 SELECT id, id AS execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
        parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
@@ -96,7 +96,7 @@ UNION ALL
 SELECT id, execution_id, function_id, lane_id, policy_id, state, priority, attempt, replays,
        parent_id, created_at, due_at, started_at, finished_at, deadline, timeout, args, args_ref,
        result, result_ref, error, headers, dedup_key, concurrency_key, NULL::bigint, chunk
-FROM stent.archive_kept WHERE id <> execution_id;
+FROM stent.archive_kept WHERE parent_id IS NOT NULL;
 COMMENT ON VIEW stent._task_rows IS 'private: the rows of all tasks, live and finished';
 
 CREATE VIEW stent.tasks WITH (security_barrier) AS

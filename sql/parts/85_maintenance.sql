@@ -16,7 +16,7 @@ BEGIN
         -- the parent against readers.
         EXECUTE format('CREATE TABLE stent.%I (LIKE stent.archive INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', leaf);
         EXECUTE format('ALTER TABLE stent.%I ADD CONSTRAINT %I PRIMARY KEY (id)', leaf, leaf || '_pkey');
-        EXECUTE format('CREATE INDEX %I ON stent.%I (execution_id, parent_id, id) WHERE id <> execution_id',
+        EXECUTE format('CREATE INDEX %I ON stent.%I (execution_id, parent_id, id) WHERE parent_id IS NOT NULL',
                        leaf || '_child_idx', leaf);
         EXECUTE format('ALTER TABLE stent.%I ADD CONSTRAINT %I CHECK (finished_at >= %L AND finished_at < %L)',
                        leaf, leaf || '_range', day::timestamp, (day + 1)::timestamp);
