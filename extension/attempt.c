@@ -516,17 +516,13 @@ call_handler(const Task *task, void *arg)
 {
 	HandlerCall *call = arg;
 	Handler *handler = function_handler(call->function);
-	Jsonb *result;
 
 	if (handler == NULL)
 		ereport(ERROR, (errcode(STENT_ERR_HANDLER_UNUSABLE),
 						errmsg("function \"%s\" has no handler any more", call->function->name),
 						errhint("It was registered again for external workers.")));
 	handler_check_args(handler, call->function->name, call->args);
-	result = handler_call(handler, call->args);
-	if (steps_current() != NULL)
-		steps_check_end(steps_current());
-	return result;
+	return handler_call(handler, call->args);
 }
 
 /* The part that may fail. Everything it leaves behind is the subtransaction's. */
@@ -540,6 +536,9 @@ do_body(const Task *task, Attempt *attempt, AttemptBody body, void *arg, MemoryC
 	if (portals_context()->firstchild != newest_portal)
 		close_cursors(newest_portal);
 	attempt_settle_constraints();
+	/* also those in constraint triggers were met by now */
+	if (steps_current() != NULL && !steps_current()->acting)
+		steps_check_end(steps_current());
 	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
 		drop_temporary_objects();
 	if (result != NULL)

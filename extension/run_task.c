@@ -310,6 +310,7 @@ call_here(Batch *batch, Task *parent, Steps *steps)
 	Steps its_steps;
 	Attempt attempt;
 
+	settle_children(batch->store, steps);
 	task.lane_id =
 		lane_intern(batch->store, child->role, task.function_id, child->queue, child->tags);
 	if (child->policy != NULL)
@@ -358,6 +359,7 @@ run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 			break;
 		if (step->act != NULL)
 		{
+			settle_children(batch->store, steps);
 			if (!act(batch, task, steps, attempt))
 				break;
 		}

@@ -52,6 +52,21 @@ make_children(Store *store, Steps *steps)
 	}
 }
 
+/*
+ * The handler was left at a step that is done on the spot. What it has spawned before is
+ * made now, as if it had to wait: the step may know the ids.
+ */
+void
+settle_children(Store *store, Steps *steps)
+{
+	Step *blocking = steps->blocking;
+	StepMake make = blocking->make;
+
+	blocking->make = NULL;
+	make_children(store, steps);
+	blocking->make = make;
+}
+
 /* Write what differs from the rows. */
 static void
 write_rows(Store *store, Steps *steps, bool successes_only)

@@ -16,6 +16,7 @@ typedef enum SettleEnd
 	SETTLE_GO_ON  /* nothing was to be waited for: its handler may run again at once */
 } SettleEnd;
 
+extern void settle_children(Store *store, Steps *steps);
 extern SettleEnd settle_suspended(Store *store, Steps *steps);
 extern void settle_given_back(Store *store, Steps *steps);
 extern void settle_success(Store *store, Steps *steps);
