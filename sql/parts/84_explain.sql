@@ -108,13 +108,13 @@ CREATE FUNCTION stent._children(execution_id bigint, parent_id bigint, max integ
 RETURNS TABLE (id bigint, state "char", lane_id integer)
 LANGUAGE sql STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off AS $$
-SELECT t.id, t.state, t.lane_id FROM stent.task t WHERE t.execution_id = $1 AND t.parent_id = $2
+SELECT t.id, t.state, t.lane_id FROM stent.task t WHERE t.execution_id = $1 AND t.parent_id = $2 AND t.id <> t.execution_id
 UNION ALL
-SELECT t.id, t.state, t.lane_id FROM stent.archive t WHERE t.execution_id = $1 AND t.parent_id = $2
+SELECT t.id, t.state, t.lane_id FROM stent.archive t WHERE t.execution_id = $1 AND t.parent_id = $2 AND t.id <> t.execution_id
 UNION ALL
-SELECT t.id, t.state, t.lane_id FROM stent.dead_letter t WHERE t.execution_id = $1 AND t.parent_id = $2
+SELECT t.id, t.state, t.lane_id FROM stent.dead_letter t WHERE t.execution_id = $1 AND t.parent_id = $2 AND t.id <> t.execution_id
 UNION ALL
-SELECT t.id, t.state, t.lane_id FROM stent.archive_kept t WHERE t.execution_id = $1 AND t.parent_id = $2
+SELECT t.id, t.state, t.lane_id FROM stent.archive_kept t WHERE t.execution_id = $1 AND t.parent_id = $2 AND t.id <> t.execution_id
 ORDER BY 1 LIMIT $3
 $$;
 COMMENT ON FUNCTION stent._children(bigint, bigint, integer) IS 'private: children of a task, live and finished';
