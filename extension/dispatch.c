@@ -72,13 +72,10 @@ add_interval(Timestamp moment, Interval *interval)
 
 /* A positive interval option; zero is the same as none. */
 static Interval *
-duration_option(FunctionCallInfo fcinfo, int arg, const char *what)
+duration_option(Interval *interval, const char *what)
 {
-	Interval *interval;
-
-	if (!given(fcinfo, arg))
+	if (interval == NULL)
 		return NULL;
-	interval = PG_GETARG_INTERVAL_P(arg);
 	interval_check(interval, what);
 	return interval_us(interval) == 0 ? NULL : interval;
 }
@@ -131,41 +128,39 @@ check_json_utf8(Jsonb *json, const char *what)
 		check_utf8(JsonbToCString(NULL, &json->root, VARSIZE(json)), what);
 }
 
-/* Read and check the options of a new task of a function, the first argument. */
+/* Check what was given for a new task; what was not comes from the registration. */
 void
-dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Options *options)
+dispatch_check_options(Store *store, const GivenOptions *given, Options *options)
 {
 	Function *function;
 	Interval *delay;
 	Interval *max_duration;
 
 	memset(options, 0, sizeof(*options));
-	if (PG_ARGISNULL(0))
+	if (given->function == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("function must not be null"),
 				 errhint("Give the name of a registered function; see the view stent.functions.")));
-	function = options->function = function_by_name(store, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	function = options->function = function_by_name(store, text_to_cstring(given->function));
 	check_role(function);
 	options->now = clock_now();
 
-	options->queue = given(fcinfo, at->queue) ? check_name(PG_GETARG_TEXT_PP(at->queue), "queue")
-											  : function->queue;
-	options->priority = given(fcinfo, at->priority) ? check_priority(PG_GETARG_INT32(at->priority))
-													: function->priority;
-	options->tags =
-		given(fcinfo, at->tags) ? check_tags(PG_GETARG_ARRAYTYPE_P(at->tags)) : function->tags;
+	options->queue = given->queue != NULL ? check_name(given->queue, "queue") : function->queue;
+	options->priority =
+		given->priority != NULL ? check_priority(*given->priority) : function->priority;
+	options->tags = given->tags != NULL ? check_tags(given->tags) : function->tags;
 
 	options->due_at = NO_TIME;
-	delay = duration_option(fcinfo, at->delay, "delay");
-	if (given(fcinfo, at->delay) && given(fcinfo, at->run_at))
+	delay = duration_option(given->delay, "delay");
+	if (given->delay != NULL && given->run_at != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("delay and run_at exclude each other"), errhint("Give one of them.")));
 	if (delay != NULL)
 		options->due_at = add_interval(options->now, delay);
-	else if (given(fcinfo, at->run_at))
+	else if (given->run_at != NULL)
 	{
-		options->due_at = PG_GETARG_TIMESTAMP(at->run_at);
+		options->due_at = *given->run_at;
 		if (TIMESTAMP_NOT_FINITE(options->due_at))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("run_at must be finite"),
@@ -175,22 +170,22 @@ dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *a
 	}
 
 	options->deadline = NO_TIME;
-	max_duration = given(fcinfo, at->max_duration)
-					   ? duration_option(fcinfo, at->max_duration, "max_duration")
+	max_duration = given->max_duration != NULL
+					   ? duration_option(given->max_duration, "max_duration")
 					   : function->max_duration;
 	if (max_duration != NULL)
 		options->deadline =
 			add_interval(options->due_at != NO_TIME ? options->due_at : options->now, max_duration);
-	options->timeout = given(fcinfo, at->timeout) ? duration_option(fcinfo, at->timeout, "timeout")
-												  : function->timeout;
+	options->timeout =
+		given->timeout != NULL ? duration_option(given->timeout, "timeout") : function->timeout;
 	options->policy_id = function->policy_id;
-	if (given(fcinfo, at->retry))
+	if (given->retry != NULL)
 		options->policy_id = policy_intern(
-			store, retry_to_jsonb(retry_parse(PG_GETARG_JSONB_P(at->retry),
-											  policy_get(store, function->policy_id))));
-	if (given(fcinfo, at->headers))
+			store,
+			retry_to_jsonb(retry_parse(given->retry, policy_get(store, function->policy_id))));
+	if (given->headers != NULL)
 	{
-		options->headers = PG_GETARG_JSONB_P_COPY(at->headers);
+		options->headers = given->headers;
 		if (!JB_ROOT_IS_OBJECT(options->headers))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -209,6 +204,43 @@ dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *a
 		if (options->headers != NULL)
 			check_json_utf8(options->headers, "headers");
 	}
+}
+
+/* Read and check the options of a new task of a function, the first argument. */
+void
+dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at, Options *options)
+{
+	GivenOptions options_given = {0};
+	int32 priority;
+	Timestamp run_at;
+
+	if (given(fcinfo, 0))
+		options_given.function = PG_GETARG_TEXT_PP(0);
+	if (given(fcinfo, at->queue))
+		options_given.queue = PG_GETARG_TEXT_PP(at->queue);
+	if (given(fcinfo, at->priority))
+	{
+		priority = PG_GETARG_INT32(at->priority);
+		options_given.priority = &priority;
+	}
+	if (given(fcinfo, at->tags))
+		options_given.tags = PG_GETARG_ARRAYTYPE_P(at->tags);
+	if (given(fcinfo, at->delay))
+		options_given.delay = PG_GETARG_INTERVAL_P(at->delay);
+	if (given(fcinfo, at->run_at))
+	{
+		run_at = PG_GETARG_TIMESTAMP(at->run_at);
+		options_given.run_at = &run_at;
+	}
+	if (given(fcinfo, at->max_duration))
+		options_given.max_duration = PG_GETARG_INTERVAL_P(at->max_duration);
+	if (given(fcinfo, at->timeout))
+		options_given.timeout = PG_GETARG_INTERVAL_P(at->timeout);
+	if (given(fcinfo, at->retry))
+		options_given.retry = PG_GETARG_JSONB_P(at->retry);
+	if (given(fcinfo, at->headers))
+		options_given.headers = PG_GETARG_JSONB_P_COPY(at->headers);
+	dispatch_check_options(store, &options_given, options);
 }
 
 /* Refuse args that no attempt could take; the handler must be callable now. */
@@ -263,21 +295,25 @@ on_duplicate_option(FunctionCallInfo fcinfo, int arg)
 					errhint("Use join, replace or error.")));
 }
 
-/* One of the caller's own keys, or NULL. */
+/* One of the caller's own keys. */
 char *
-dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what)
+dispatch_check_key(char *key, const char *what)
 {
-	char *key;
-
-	if (PG_ARGISNULL(arg))
-		return NULL;
-	key = text_to_cstring(PG_GETARG_TEXT_PP(arg));
 	if (*key == '\0' || strlen(key) > MAX_KEY_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must have 1 to %d bytes, not %zu", what, MAX_KEY_LENGTH, strlen(key)),
 				 errhint("Hash a long key, for example with sha256().")));
 	return key;
+}
+
+/* The same as an argument, or NULL. */
+char *
+dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	return dispatch_check_key(text_to_cstring(PG_GETARG_TEXT_PP(arg)), what);
 }
 
 /* Try to own a dedup key; waits for a transaction that is adding or freeing it. */

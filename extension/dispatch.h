@@ -12,6 +12,21 @@
 #include "registry.h"
 #include "task.h"
 
+/* What was given for a new task. NULL: nothing. */
+typedef struct GivenOptions
+{
+	text *function;
+	text *queue;
+	const int32 *priority;
+	ArrayType *tags;
+	Interval *delay;
+	const Timestamp *run_at;
+	Interval *max_duration;
+	Interval *timeout;
+	Jsonb *retry;
+	Jsonb *headers;
+} GivenOptions;
+
 /* The options of a dispatch, read and checked. NULL or NO_TIME: not given. */
 typedef struct Options
 {
@@ -46,6 +61,8 @@ typedef struct OptionArgs
 
 extern void dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const OptionArgs *at,
 								  Options *options);
+extern void dispatch_check_options(Store *store, const GivenOptions *given, Options *options);
+extern char *dispatch_check_key(char *key, const char *what);
 extern char *dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what);
 extern void dispatch_check_args(Function *function, Handler *handler, Jsonb *args);
 extern void dispatch_new_task(const Options *options, Task *task);
