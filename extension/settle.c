@@ -153,6 +153,14 @@ settle_suspended(Store *store, Steps *steps)
 	return SETTLE_WAITS;
 }
 
+/* A worker's task that need not wait: its children and steps. */
+void
+settle_go_on(Store *store, Steps *steps)
+{
+	make_children(store, steps);
+	write_rows(store, steps, false);
+}
+
 /* A task that is given back in the middle of its local steps: those stay done. */
 void
 settle_given_back(Store *store, Steps *steps)

@@ -18,6 +18,7 @@ typedef enum SettleEnd
 
 extern void settle_children(Store *store, Steps *steps);
 extern SettleEnd settle_suspended(Store *store, Steps *steps);
+extern void settle_go_on(Store *store, Steps *steps);
 extern void settle_given_back(Store *store, Steps *steps);
 extern void settle_success(Store *store, Steps *steps);
 extern void settle_failure(Store *store, Steps *steps);

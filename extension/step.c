@@ -470,6 +470,73 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 	return step;
 }
 
+/* Whether this attempt may have taken another way before it came to an older step. */
+static bool
+may_differ(const Steps *steps, const Step *step)
+{
+	for (int i = 0; i < steps->n; i++)
+	{
+		const Step *other = steps->steps[i];
+		bool before = other->name != NULL || step->name != NULL || other->number < step->number;
+
+		if (other != step && before &&
+			(other->mark == lease_mark(steps->task) || has_failed(other)))
+			return true;
+	}
+	return false;
+}
+
+/* Whether it is of an earlier attempt and nothing is remembered of it. */
+static bool
+is_forgotten(const Steps *steps, const Step *step)
+{
+	return step->mark != lease_mark(steps->task) && has_failed(step);
+}
+
+/*
+ * A step that a worker has come to and that is not remembered; number: which one it says
+ * that is, or -1 for the next. The steps were loaded; no handler runs here.
+ */
+Step *
+step_place(StepKind kind, const char *name, int number, int32 function_id, uint64 digest)
+{
+	Steps *steps = current;
+	Step *step = NULL;
+	int next = 1;
+
+	while (steps->n > 0 && (step = find(steps, name, next)) != NULL && next != number &&
+		   !is_forgotten(steps, step))
+		next++;
+	if (number > next)
+		ereport(ERROR,
+				(errcode(STENT_ERR_STEP_MISMATCH),
+				 errmsg("number %d of the step leaves out number %d", number, next),
+				 errhint("Read what is remembered with stent.lease_steps(), or leave the number "
+						 "out.")));
+	if (step == NULL)
+		step = steps_add(steps, kind, name, next);
+	else
+	{
+		if (!is_forgotten(steps, step) &&
+			(step->mark == lease_mark(steps->task) || !may_differ(steps, step)))
+			ereport(ERROR, (errcode(STENT_ERR_STEP_MISMATCH),
+							errmsg("number %d of the step is remembered already, as %s", number,
+								   describe_known(step)),
+							errhint("Read what is remembered with stent.lease_steps().")));
+		renew(steps, step, kind);
+	}
+	step->function_id = function_id;
+	step->digest = digest;
+	return step;
+}
+
+/* Whether a worker is to be told of a step. */
+bool
+step_is_remembered(const Steps *steps, const Step *step)
+{
+	return !is_forgotten(steps, step);
+}
+
 /* The step is done, with this result. */
 void
 step_done(Step *step, Jsonb *result)
@@ -630,16 +697,22 @@ step_fail(Step *step, Jsonb *error)
 	step_raise_again(step);
 }
 
+/* The error of a step whose wait has run out. */
+Jsonb *
+step_error_ran_out(const Step *step)
+{
+	return json_error_parts(
+		unpack_sql_state(STENT_ERR_WAIT_RAN_OUT),
+		psprintf("%s ran out of time", step_kind_name(step->kind)), NULL,
+		"Only the wait is over: what it was for may happen yet, and be waited for again.", NULL,
+		false);
+}
+
 /* The wait of a step has run out. */
 void
 step_ran_out(Step *step)
 {
-	step_fail(step, json_error_parts(
-						unpack_sql_state(STENT_ERR_WAIT_RAN_OUT),
-						psprintf("%s ran out of time", step_kind_name(step->kind)), NULL,
-						"Only the wait is over: what it was for may happen yet, and be waited "
-						"for again.",
-						NULL, false));
+	step_fail(step, step_error_ran_out(step));
 }
 
 /* The error of one of many tasks: which one is told in the detail. */
@@ -653,9 +726,12 @@ with_origin(Jsonb *error, int64 child_id, int index)
 							json_string_field(error, "hint"), NULL, false);
 }
 
-/* What a step waits for has ended, but not well; index: which of those it waits for, or -1. */
-void
-step_fail_child(Step *step, int64 child_id, const Ending *ending, int index)
+/*
+ * The error of a step if what it waits for has ended, but not well; index: which of those it
+ * waits for, or -1.
+ */
+Jsonb *
+step_error_child(int64 child_id, const Ending *ending, int index)
 {
 	Jsonb *error = ending->error;
 
@@ -665,7 +741,14 @@ step_fail_child(Step *step, int64 child_id, const Ending *ending, int index)
 															 : STENT_ERR_CANCELLED),
 			error == NULL ? task_state_name(ending->state) : json_string_field(error, "message"),
 			psprintf("Task " INT64_FORMAT " will not run any more.", child_id), NULL, NULL, false);
-	step_fail(step, with_origin(error, child_id, index));
+	return with_origin(error, child_id, index);
+}
+
+/* The step has failed with that. */
+void
+step_fail_child(Step *step, int64 child_id, const Ending *ending, int index)
+{
+	step_fail(step, step_error_child(child_id, ending, index));
 }
 
 /* Whether the id is that of a child which is made when the handler is over. */

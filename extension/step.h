@@ -134,12 +134,17 @@ extern int32 step_function(const char *name);
 extern Step *step_next(StepKind kind, const char *name, int32 function_id, uint64 digest,
 					   const char *what);
 extern bool step_is_hollow(const Step *step);
+extern Step *step_place(StepKind kind, const char *name, int number, int32 function_id,
+						uint64 digest);
+extern bool step_is_remembered(const Steps *steps, const Step *step);
 extern void step_done(Step *step, Jsonb *result);
 extern void step_failed(Step *step, Jsonb *error);
 extern Jsonb *step_result(Step *step);
 extern void step_child(Step *step, Ending *ending);
 extern Jsonb *step_child_result(Step *step);
 extern bool step_is_made(int64 id);
+extern Jsonb *step_error_ran_out(const Step *step);
+extern Jsonb *step_error_child(int64 child_id, const Ending *ending, int index);
 pg_noreturn extern void step_fail_child(Step *step, int64 child_id, const Ending *ending,
 										int index);
 pg_noreturn extern void step_fail(Step *step, Jsonb *error);

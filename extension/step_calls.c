@@ -208,8 +208,8 @@ check_no_ancestor(Store *store, const Task *task, int64 id)
 }
 
 /* Note in a step of which this is the first meeting what it waits for. */
-static void
-note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 timeout_us)
+void
+step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 timeout_us)
 {
 	MemoryContext old = MemoryContextSwitchTo(step_context());
 	Store *store = store_open_to_read();
@@ -241,8 +241,8 @@ note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 timeou
 }
 
 /* Refuse a task that does not exist, or that is not to be seen by the caller. */
-static void
-require_tasks(const int64 *ids, int n)
+void
+step_require_tasks(const int64 *ids, int n)
 {
 	Store *store = store_open_to_read();
 
@@ -251,6 +251,25 @@ require_tasks(const int64 *ids, int n)
 	await_all_require(store, ids, n, step_is_made);
 	PopActiveSnapshot();
 	store_close(store);
+}
+
+/* The same of one. */
+void
+step_require_task(int64 id)
+{
+	Store *store;
+	bool lives;
+	Outcome outcome;
+
+	if (step_is_made(id))
+		return;
+	store = store_open_to_read();
+	PushActiveSnapshot(GetLatestSnapshot());
+	lives = await_all_lives(store, id);
+	PopActiveSnapshot();
+	store_close(store);
+	if (!lives)
+		(void) outcome_read(id, &outcome);
 }
 
 /* await() in a handler. */
@@ -275,39 +294,27 @@ step_await(FunctionCallInfo fcinfo)
 					 step_digest(&id, sizeof(id)), NULL);
 	if (step->fresh)
 	{
-		if (!step_is_made(id))
-		{
-			Store *store = store_open_to_read();
-			bool lives;
-
-			PushActiveSnapshot(GetLatestSnapshot());
-			lives = await_all_lives(store, id);
-			PopActiveSnapshot();
-			store_close(store);
-			if (!lives)
-			{
-				Outcome outcome;
-
-				(void) outcome_read(id, &outcome);
-			}
-		}
-		note_tasks(step, steps, &id, 1, timeout_us);
+		step_require_task(id);
+		step_note_tasks(step, steps, &id, 1, timeout_us);
 		step->child_id = id;
 	}
 	PG_RETURN_JSONB_P(step_child_result(step));
 }
 
-/* Gather the results of all tasks; the handler is left if some have not finished. */
-static Jsonb *
-gather(Step *step, const int64 *ids, int n)
+/*
+ * Look at all tasks: which of them failed, or -1, how, and whether some have not finished;
+ * and if neither is so, their results. A task that there is not has failed as TASK_NEW.
+ */
+Jsonb *
+step_gather(const int64 *ids, int n, int *failed, Ending *failure, bool *waits)
 {
 	MemoryContext old = MemoryContextSwitchTo(step_context());
 	JsonbParseState *state = NULL;
 	Store *store = store_open_to_read();
-	Ending failure;
-	int failed = -1;
-	bool waits = false;
+	Jsonb *results = NULL;
 
+	*failed = -1;
+	*waits = false;
 	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -318,21 +325,19 @@ gather(Step *step, const int64 *ids, int n)
 		CHECK_FOR_INTERRUPTS();
 		if (step_is_made(ids[i]))
 		{
-			waits = true;
+			*waits = true;
 			continue;
 		}
 		ending_read(store, ids[i], &ending);
-		if (ending.state == TASK_NEW)
-			await_all_unknown(i, ids[i]);
-		if (!task_is_terminal(ending.state))
-			waits = true;
+		if (ending.state != TASK_NEW && !task_is_terminal(ending.state))
+			*waits = true;
 		else if (ending.state != TASK_COMPLETED)
 		{
-			failure = ending;
-			failed = i;
+			*failure = ending;
+			*failed = i;
 			break;
 		}
-		else if (!waits)
+		else if (!*waits)
 		{
 			JsonbValue value;
 
@@ -344,14 +349,30 @@ gather(Step *step, const int64 *ids, int n)
 	}
 	PopActiveSnapshot();
 	store_close(store);
+	if (*failed < 0 && !*waits)
+		results = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 	MemoryContextSwitchTo(old);
+	return results;
+}
+
+/* Gather the results of all tasks; the handler is left if some have not finished. */
+static Jsonb *
+gather(Step *step, const int64 *ids, int n)
+{
+	Ending failure;
+	int failed;
+	bool waits;
+	Jsonb *results = step_gather(ids, n, &failed, &failure, &waits);
+
+	if (failed >= 0 && failure.state == TASK_NEW)
+		await_all_unknown(failed, ids[failed]);
 	if (failed >= 0)
 		step_fail_child(step, ids[failed], &failure, failed);
 	if (waits && step->wake_at != NO_TIME && clock_now() >= step->wake_at)
 		step_ran_out(step);
 	if (waits)
 		step_wait(step);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	return results;
 }
 
 /* await_all() in a handler. */
@@ -369,8 +390,8 @@ step_await_all(FunctionCallInfo fcinfo)
 
 	if (step->fresh)
 	{
-		require_tasks(ids, n);
-		note_tasks(step, steps, ids, n, timeout_us);
+		step_require_tasks(ids, n);
+		step_note_tasks(step, steps, ids, n, timeout_us);
 	}
 	if (step->state == STEP_FAILED)
 		step_raise_again(step);

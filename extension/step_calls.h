@@ -12,6 +12,8 @@
 
 #include "fmgr.h"
 
+#include "step.h"
+
 /* arguments of call() */
 enum
 {
@@ -50,5 +52,12 @@ enum
 extern Datum step_call(FunctionCallInfo fcinfo);
 extern Datum step_await(FunctionCallInfo fcinfo);
 extern Datum step_await_all(FunctionCallInfo fcinfo);
+
+/* also for what a worker suspends */
+extern void step_require_tasks(const int64 *ids, int n);
+extern void step_require_task(int64 id);
+extern void step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n,
+							int64 timeout_us);
+extern Jsonb *step_gather(const int64 *ids, int n, int *failed, Ending *failure, bool *waits);
 
 #endif

@@ -23,6 +23,7 @@
 #include "registry.h"
 #include "signals.h"
 #include "step.h"
+#include "step_local.h"
 
 static const char *const belongs =
 	"It is a step of the task that stent runs in this session; it has no meaning elsewhere.";
@@ -38,8 +39,8 @@ interval_argument(FunctionCallInfo fcinfo, int arg, const char *what)
 }
 
 /* The moment so long after now. */
-static Timestamp
-after(const Interval *interval, const char *what)
+Timestamp
+step_moment_after(const Interval *interval, const char *what)
 {
 	Timestamp moment =
 		DatumGetTimestamp(DirectFunctionCall2(timestamp_pl_interval, TimestampGetDatum(clock_now()),
@@ -145,7 +146,7 @@ stent_sleep(PG_FUNCTION_ARGS)
 				 errhint("Give an interval such as '1 month'.")));
 	step = step_next(STEP_SLEEP, step_name_argument(fcinfo, 1, "step_name"), 0, 0, NULL);
 	if (step->fresh)
-		step->wake_at = after(duration, "duration");
+		step->wake_at = step_moment_after(duration, "duration");
 	if (step->state == STEP_WAITING && clock_now() < step->wake_at)
 		step_wait(step);
 	if (step->state == STEP_WAITING)
@@ -154,8 +155,8 @@ stent_sleep(PG_FUNCTION_ARGS)
 }
 
 /* The number of the signal of this name that the task has had last; 0: none. */
-static int64
-last_number(const Steps *steps, const char *name)
+int64
+step_last_signal(const Steps *steps, const char *name)
 {
 	int64 last = 0;
 
@@ -180,8 +181,8 @@ last_number(const Steps *steps, const char *name)
 }
 
 /* {"name": name, what: number}, and whom to tell. */
-static Jsonb *
-signal_detail(const char *name, const char *what, int64 number, int64 stranger)
+Jsonb *
+step_signal_detail(const char *name, const char *what, int64 number, int64 stranger)
 {
 	StringInfoData text;
 
@@ -196,8 +197,8 @@ signal_detail(const char *name, const char *what, int64 number, int64 stranger)
 }
 
 /* Take the signal if there is a newer one than the task had. */
-static bool
-take_signal(Step *step, const Task *task, const char *name, int64 after_number)
+bool
+step_take_signal(Step *step, const Task *task, const char *name, int64 after_number)
 {
 	ResourceOwner owner;
 	Store *store = step_look(&owner);
@@ -209,7 +210,7 @@ take_signal(Step *step, const Task *task, const char *name, int64 after_number)
 	{
 		MemoryContext old = MemoryContextSwitchTo(step_context());
 
-		step->detail = signal_detail(name, "number", signal.number, NO_ID);
+		step->detail = step_signal_detail(name, "number", signal.number, NO_ID);
 		MemoryContextSwitchTo(old);
 		step_done(step, signal.payload);
 	}
@@ -235,17 +236,17 @@ stent_await_signal(PG_FUNCTION_ARGS)
 		step_raise_again(step);
 	if (step->state == STEP_COMPLETED)
 		PG_RETURN_JSONB_P(step_result(step));
-	number = last_number(steps, name);
+	number = step_last_signal(steps, name);
 	if (step->fresh)
 	{
 		MemoryContext old = MemoryContextSwitchTo(step_context());
 
 		if (timeout != NULL && interval_us(timeout) > 0)
-			step->wake_at = after(timeout, "timeout");
-		step->detail = signal_detail(name, "after", number, steps->task->execution_id);
+			step->wake_at = step_moment_after(timeout, "timeout");
+		step->detail = step_signal_detail(name, "after", number, steps->task->execution_id);
 		MemoryContextSwitchTo(old);
 	}
-	if (!take_signal(step, steps->task, name, number))
+	if (!step_take_signal(step, steps->task, name, number))
 	{
 		if (step->wake_at != NO_TIME && clock_now() >= step->wake_at)
 			step_ran_out(step);
