@@ -359,6 +359,20 @@ lease_lock_task(Store *store, Task *task, LockTupleMode mode, bool wait)
 	return wait || result == TM_WouldBlock ? LEASE_BUSY : LEASE_LOST;
 }
 
+/*
+ * Write a row anew that was locked, as it is: from now on others see that it is being
+ * changed, which a lock does not tell those who look without waiting.
+ */
+void
+lease_touch_task(Store *store, Task *task)
+{
+	Datum values[TASK_COLUMNS];
+	bool nulls[TASK_COLUMNS];
+
+	task_live_values(task, values, nulls);
+	task->tid = store_update(store, store_table(store, STORE_TASK), &task->tid, values, nulls);
+}
+
 /* The same by deleting it: the task is to be archived, or buried. */
 LeaseOutcome
 lease_delete_task(Store *store, Task *task, bool wait)

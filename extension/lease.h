@@ -84,6 +84,7 @@ extern void lease_book_close(LeaseBook *book);
 extern Task *lease_find_task(LeaseBook *book, int64 token, int64 task_id, Lease **lease,
 							 int *member, LeaseOutcome *outcome);
 extern LeaseOutcome lease_lock_task(Store *store, Task *task, LockTupleMode mode, bool wait);
+extern void lease_touch_task(Store *store, Task *task);
 extern LeaseOutcome lease_delete_task(Store *store, Task *task, bool wait);
 extern TM_Result lease_try_end(Store *store, Task *task, TransactionId *holder);
 extern void lease_over(Store *store, const Task *task);

@@ -16,8 +16,10 @@
 #include "attempt.h"
 #include "clock.h"
 #include "due.h"
+#include "errors.h"
 #include "guc.h"
 #include "intern.h"
+#include "json.h"
 #include "lease.h"
 #include "lease_call.h"
 #include "ready.h"
@@ -222,6 +224,34 @@ lease_call_json(FunctionCallInfo fcinfo, int arg, const char *what, int n)
 	for (int i = 0; i < n; i++)
 		values[i] = nulls[i] ? NULL : DatumGetJsonbP(elements[i]);
 	return values;
+}
+
+/* Refuse what is no error that a worker's handler may have met. */
+void
+lease_call_check_error(Jsonb *error)
+{
+	char *message = json_string_field(error, "message");
+	char *code = json_string_field(error, "code");
+
+	if (!JB_ROOT_IS_OBJECT(error) || message == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("error has no message: %s", json_text(error)),
+						errhint("%s", LEASE_CALL_ERROR_HINT)));
+	if (code != NULL && (code[0] == '\0' || strlen(code) > MAX_NAME_LENGTH))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the code of an error must have 1 to %d bytes, not %zu",
+							   MAX_NAME_LENGTH, strlen(code)),
+						errhint("Give a SQLSTATE or the name of the error.")));
+	json_check_size(error, "error");
+}
+
+/* What such an error says of itself. */
+char *
+lease_call_error_code(Jsonb *error)
+{
+	char *code = json_string_field(error, "code");
+
+	return code != NULL ? code : pstrdup(unpack_sql_state(STENT_ERR_HANDLER_FAILED));
 }
 
 Datum

@@ -12,6 +12,9 @@
 
 #include "lease.h"
 
+#define LEASE_CALL_ERROR_HINT \
+	"Give an object such as {\"code\": \"ValueError\", \"message\": \"no such file\"}."
+
 typedef struct LeaseCall
 {
 	Store *store;
@@ -28,6 +31,8 @@ extern const char *lease_call_word(LeaseOutcome outcome);
 extern int64 lease_call_id(FunctionCallInfo fcinfo, int arg, const char *what);
 extern int lease_call_ids(FunctionCallInfo fcinfo, int64 **task_ids, int64 **tokens);
 extern Jsonb **lease_call_json(FunctionCallInfo fcinfo, int arg, const char *what, int n);
+extern void lease_call_check_error(Jsonb *error);
+extern char *lease_call_error_code(Jsonb *error);
 extern Datum lease_call_words(const char **words, int n);
 extern int64 lease_call_duration(FunctionCallInfo fcinfo, int arg);
 

@@ -78,15 +78,6 @@ complete_one(Ending *ending, Items *items, int i)
 	return LEASE_HELD;
 }
 
-/* What the error says of itself. */
-static char *
-error_code(Jsonb *error)
-{
-	char *code = json_string_field(error, "code");
-
-	return code != NULL ? code : pstrdup(unpack_sql_state(STENT_ERR_HANDLER_FAILED));
-}
-
 static bool
 is_final(Jsonb *error)
 {
@@ -120,8 +111,8 @@ fail_one(Ending *ending, Items *items, int i)
 	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
 		complete_past_deadline(call->store, task);
 	else
-		complete_failure_given(call->store, task, error_code(items->values[i]), items->values[i],
-							   is_final(items->values[i]));
+		complete_failure_given(call->store, task, lease_call_error_code(items->values[i]),
+							   items->values[i], is_final(items->values[i]));
 	items->outcomes[i] = task->state == TASK_SCHEDULED ? "retry" : task_state_name(task->state);
 	return LEASE_HELD;
 }
@@ -195,32 +186,16 @@ end_items(const char *command, Items *items, EndOne one, bool single, bool rewri
 static void
 check_errors(Items *items)
 {
-	static const char *hint =
-		"Give an object such as {\"code\": \"ValueError\", \"message\": \"no such file\"}.";
-
 	for (int i = 0; i < items->n; i++)
 	{
 		Jsonb *error = items->values == NULL ? NULL : items->values[i];
-		char *message;
-		char *code;
 
 		if (error == NULL)
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("the error of task " INT64_FORMAT " must not be null",
 								   items->task_ids[i]),
-							errhint("%s", hint)));
-		message = json_string_field(error, "message");
-		code = json_string_field(error, "code");
-		if (!JB_ROOT_IS_OBJECT(error) || message == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("error has no message: %s", json_text(error)), errhint("%s", hint)));
-		if (code != NULL && (code[0] == '\0' || strlen(code) > MAX_NAME_LENGTH))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("the code of an error must have 1 to %d bytes, not %zu",
-								   MAX_NAME_LENGTH, strlen(code)),
-							errhint("Give a SQLSTATE or the name of the error.")));
-		json_check_size(error, "error");
+							errhint("%s", LEASE_CALL_ERROR_HINT)));
+		lease_call_check_error(error);
 	}
 }
 

@@ -32,6 +32,7 @@ DECLARE
         'heartbeat(bigint, bigint, interval), heartbeat_many(bigint[], bigint[], interval), '
         'worker_start(text, integer, text[], text[], text[], integer, jsonb, interval), '
         'worker_heartbeat(text, text, integer, interval), worker_stop(text), worker_wait(text[]), '
+        'lease_steps(bigint, bigint), suspend(bigint, bigint, jsonb, jsonb, jsonb, jsonb, jsonb), '
         'append_output(bigint, bigint, text, bytea, bigint), append_output_many(bigint, bigint, text[], bytea[], bigint), '
         '_is_admin(), _leases()';
     functions text;

@@ -1,0 +1,460 @@
+/*
+ * suspend.c
+ *	  lease_steps() and suspend(): steps for handlers that workers run.
+ *
+ * A worker's handler is an orchestrator as SQL handlers are: it reads which steps its task
+ * has, replays up to the first that is new, and suspends with that one. What it
+ * did itself in between (steps, records, spawned children) goes along. Everything is
+ * written in one transaction and only if the token holds the task; then the lease is over,
+ * and no attempt is spent. The task waits as any other does (waiting.c).
+ *
+ * suspend() writes the task's row before it looks at what is waited for. Who handles a
+ * nudge for the task sees by that row that it is being changed, and leaves the nudge; what
+ * was committed before is seen by the snapshot that is taken behind it.
+ *
+ * Children belong to the role that dispatched the task, as those of a SQL handler do. A SQL
+ * function runs with that role's rights, so only a worker that has them may call one.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "access.h"
+#include "archive.h"
+#include "child_make.h"
+#include "clock.h"
+#include "complete.h"
+#include "effects.h"
+#include "fault.h"
+#include "intern.h"
+#include "json.h"
+#include "lease.h"
+#include "lease_call.h"
+#include "registry.h"
+#include "settle.h"
+#include "step_calls.h"
+#include "step_local.h"
+#include "step_look.h"
+#include "step_row.h"
+#include "suspend_read.h"
+
+/* One request of a worker. */
+typedef struct Suspension
+{
+	LeaseCall call;
+	int64 task_id;
+	int64 token;
+	StepOrder *orders; /* NULL: it only asks */
+	int n_orders;
+	Effects effects;
+	SharedDeltas deltas;
+	Steps steps;
+	bool trusted; /* the worker may act for the task's role */
+	const char *outcome;
+} Suspension;
+
+static int64
+timeout_us(const Interval *timeout)
+{
+	return timeout == NULL ? 0 : interval_us(timeout);
+}
+
+/* Refuse what would give the worker rights that it does not have. */
+static void
+check_rights(const Suspension *suspension, const Options *options, const char *worker)
+{
+	if (suspension->trusted || options->function->handler_name == NULL)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("role \"%s\" may not have function \"%s\" run as \"%s\"", worker,
+						   options->function->name, options->role),
+					errdetail("A SQL function runs with the rights of the role that dispatched "
+							  "the task."),
+					errhint("GRANT %s TO %s, or have a worker run the function.",
+							quote_identifier(options->role), quote_identifier(worker))));
+}
+
+/* Note the child that a step is to make. */
+static Step *
+order_child(Suspension *suspension, const StepOrder *order, const char *worker)
+{
+	Store *store = suspension->call.store;
+	Options options;
+	NewChild *child;
+	Step *step;
+
+	dispatch_check_options(store, &order->options.given, &options);
+	check_rights(suspension, &options, worker);
+	dispatch_check_args(options.function, function_handler(options.function), order->args);
+	child = child_prepare(store, &options, suspension->steps.task, order->args,
+						  order->concurrency_key, order->idempotency_key, order->kind == STEP_CALL);
+	step = step_place(order->kind, order->name, order->number, options.function->id,
+					  step_digest_json(order->args));
+	step->arg = child;
+	step->make = child_make;
+	if (order->kind == STEP_SPAWN)
+		step->child_id = child->task.id;
+	return step;
+}
+
+/* Refuse tasks whose results are not for the worker. */
+static void
+check_targets(const Suspension *suspension, const int64 *ids, int n, const char *worker)
+{
+	const Task *task = suspension->steps.task;
+
+	for (int i = 0; i < n && !suspension->trusted; i++)
+	{
+		Ending ending;
+
+		ending_read(suspension->call.store, ids[i], &ending);
+		if (ending.state != TASK_NEW && ending.execution_id != task->execution_id)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not wait for task " INT64_FORMAT, worker, ids[i]),
+				 errdetail("It belongs to another execution."),
+				 errhint("A worker that is a member of the role that dispatched task " INT64_FORMAT
+						 " may.",
+						 task->id)));
+	}
+}
+
+/* Note which tasks a step waits for. */
+static Step *
+order_wait(Suspension *suspension, const StepOrder *order, Step *const *made, const char *worker)
+{
+	int64 *ids = palloc_array(int64, Max(order->n_targets, 1));
+	bool one = order->kind == STEP_AWAIT;
+	Step *step;
+
+	for (int i = 0; i < order->n_targets; i++)
+		ids[i] = order->targets[i].id != NO_ID ? order->targets[i].id
+											   : made[order->targets[i].step]->child_id;
+	if (one)
+		step_require_task(ids[0]);
+	else
+		step_require_tasks(ids, order->n_targets);
+	check_targets(suspension, ids, order->n_targets, worker);
+	step = step_place(order->kind, order->name, order->number, 0,
+					  step_digest(order->n_targets == 0 ? (const void *) "" : ids,
+								  order->n_targets * sizeof(int64)));
+	step_note_tasks(step, &suspension->steps, ids, order->n_targets, timeout_us(order->timeout));
+	if (one)
+		step->child_id = ids[0];
+	return step;
+}
+
+/* Note the signal that a step waits for. */
+static Step *
+order_signal(Suspension *suspension, const StepOrder *order)
+{
+	const Steps *steps = &suspension->steps;
+	Step *step = step_place(order->kind, order->name, order->number, 0,
+							step_digest(order->signal, strlen(order->signal)));
+
+	if (order->timeout != NULL)
+		step->wake_at = step_moment_after(order->timeout, "timeout");
+	step->detail = step_signal_detail(
+		order->signal, "after", step_last_signal(steps, order->signal), steps->task->execution_id);
+	return step;
+}
+
+/* Add a step to those of the task. */
+static Step *
+order_step(Suspension *suspension, const StepOrder *order, Step *const *made, const char *worker)
+{
+	Step *step;
+
+	switch (order->kind)
+	{
+		case STEP_CALL:
+		case STEP_SPAWN:
+			return order_child(suspension, order, worker);
+		case STEP_AWAIT:
+		case STEP_AWAIT_ALL:
+			return order_wait(suspension, order, made, worker);
+		case STEP_SIGNAL:
+			return order_signal(suspension, order);
+		default:
+			step = step_place(order->kind, order->name, order->number, 0, 0);
+	}
+	if (order->kind == STEP_SLEEP)
+		step->wake_at = step_moment_after(order->duration, "duration");
+	else if (order->error != NULL)
+		step_failed(step,
+					json_error_given(order->error, lease_call_error_code(order->error), false));
+	else
+		step_done(step, order->result);
+	return step;
+}
+
+/* Add all of them, as the role that dispatched the task; returns the last. */
+static Step *
+order_steps(Suspension *suspension, const char *role)
+{
+	Step **made = palloc_array(Step *, suspension->n_orders);
+	Oid role_id = get_role_oid(role, true);
+	char *worker = GetUserNameFromId(GetUserId(), false);
+	ErrorContextCallback callback = {.callback = suspend_read_context,
+									 .previous = error_context_stack};
+	Oid user;
+	int sec_context;
+
+	if (!OidIsValid(role_id))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role \"%s\" does not exist any more", role),
+						errhint("It dispatched task " INT64_FORMAT ", which makes steps as that "
+								"role. Cancel it.",
+								suspension->task_id)));
+	suspension->trusted = caller_may_act_for(role) || has_privs_of_role(GetUserId(), role_id);
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(role_id, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	error_context_stack = &callback;
+	for (int i = 0; i < suspension->n_orders; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		callback.arg = &suspension->orders[i];
+		made[i] = order_step(suspension, &suspension->orders[i], made, worker);
+	}
+	error_context_stack = callback.previous;
+	SetUserIdAndSecContext(user, sec_context);
+	return made[suspension->n_orders - 1];
+}
+
+/* Write the steps, and let the task wait, or be ready again at once. */
+static void
+settle(Suspension *suspension, Task *task)
+{
+	Store *store = suspension->call.store;
+	Steps *steps = &suspension->steps;
+	Step *last;
+
+	steps_look(store, steps);
+	last = order_steps(suspension, lane_get(store, task->lane_id)->role);
+	if (suspension->orders[suspension->n_orders - 1].blocks && !step_look(store, last))
+	{
+		steps->blocking = last;
+		if (settle_suspended(store, steps) == SETTLE_WAITS)
+		{
+			suspension->outcome = "waiting";
+			return;
+		}
+		(void) step_look(store, last);
+	}
+	settle_go_on(store, steps);
+	task->changed = true;
+	complete_give_back(store, task);
+	suspension->outcome = "ready";
+}
+
+/* See all that is committed, and what this transaction has done. */
+static void
+look(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+}
+
+/* The task is ours: end its lease, and suspend it. */
+static void
+suspend_task(Suspension *suspension, Task *task, Lease *lease)
+{
+	Store *store = suspension->call.store;
+
+	STENT_FAULT("suspend_after_take");
+	task->holds_no_places = !lease->places;
+	lease_touch_task(store, task);
+	look();
+	STENT_FAULT("suspend_looked");
+	task_move(store, task, TASK_RUNNING);
+	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+	{
+		complete_past_deadline(store, task);
+		suspension->outcome = task_state_name(task->state);
+	}
+	else
+	{
+		effects_apply(&suspension->effects, task, &suspension->deltas);
+		steps_load(&suspension->steps, store);
+		settle(suspension, task);
+	}
+	PopActiveSnapshot();
+}
+
+/* Decide what can be decided of the steps that the task has, and remember that. */
+static void
+read_steps(Suspension *suspension, Task *task)
+{
+	Store *store = suspension->call.store;
+	Steps *steps = &suspension->steps;
+
+	look();
+	steps_load(steps, store);
+	steps_look(store, steps);
+	for (int i = 0; i < steps->n; i++)
+		if (steps->steps[i]->dirty)
+			step_row_write(store, steps, steps->steps[i]);
+	PopActiveSnapshot();
+}
+
+/* Do what is asked for if the token holds the task. */
+static LeaseOutcome
+try_once(Suspension *suspension)
+{
+	LeaseCall *call = &suspension->call;
+	LeaseOutcome outcome;
+	Lease *lease;
+	int member;
+	Task *task = lease_find_task(&call->book, suspension->token, suspension->task_id, &lease,
+								 &member, &outcome);
+
+	if (task == NULL)
+		return outcome;
+	if (suspension->orders != NULL)
+		outcome = lease_call_lock(call, lease);
+	if (outcome == LEASE_HELD)
+		outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
+	if (outcome != LEASE_HELD)
+		return outcome;
+	steps_begin(&suspension->steps, task, CurrentMemoryContext);
+	PG_TRY();
+	{
+		if (suspension->orders == NULL)
+			read_steps(suspension, task);
+		else
+		{
+			lease->gone[member] = true;
+			suspend_task(suspension, task, lease);
+		}
+	}
+	PG_FINALLY();
+	{
+		steps_end();
+	}
+	PG_END_TRY();
+	return LEASE_HELD;
+}
+
+static void
+serve(Suspension *suspension, const char *command)
+{
+	LeaseOutcome outcome;
+
+	lease_call_begin(&suspension->call, command, true);
+	/* who is at it commits first: see what that made of it */
+	while ((outcome = try_once(suspension)) == LEASE_BUSY)
+		lease_call_look_again(&suspension->call);
+	if (outcome == LEASE_HELD && suspension->orders != NULL)
+	{
+		lease_call_settle(&suspension->call, true);
+		effects_apply_shared(suspension->call.store, &suspension->deltas);
+	}
+	lease_call_end(&suspension->call);
+	if (outcome != LEASE_HELD)
+		lease_refuse(suspension->task_id, suspension->token, outcome);
+}
+
+PG_FUNCTION_INFO_V1(stent_suspend);
+Datum
+stent_suspend(PG_FUNCTION_ARGS)
+{
+	Suspension suspension = {.task_id = lease_call_id(fcinfo, 0, "task_id"),
+							 .token = lease_call_id(fcinfo, 1, "token")};
+	Jsonb **effects[] = {&suspension.effects.counters, &suspension.effects.context,
+						 &suspension.effects.shared, &suspension.effects.progress};
+
+	if (PG_ARGISNULL(2))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("steps must not be null"),
+						errhint("Give an array of steps; stent.release() gives a task back "
+								"without any.")));
+	for (int i = 0; i < lengthof(effects); i++)
+		if (!PG_ARGISNULL(3 + i))
+			*effects[i] = PG_GETARG_JSONB_P(3 + i);
+	effects_check(&suspension.effects);
+	suspension.orders = suspend_read(PG_GETARG_JSONB_P(2), &suspension.n_orders);
+	serve(&suspension, "stent.suspend()");
+	PG_RETURN_TEXT_P(cstring_to_text(suspension.outcome));
+}
+
+static const char *
+state_word(char state)
+{
+	return state == STEP_COMPLETED ? "completed" : state == STEP_FAILED ? "failed" : "waiting";
+}
+
+enum
+{
+	OUT_POSITION,
+	OUT_NUMBER,
+	OUT_NAME,
+	OUT_KIND,
+	OUT_FUNCTION,
+	OUT_STATE,
+	OUT_TASK_ID,
+	OUT_RESULT,
+	OUT_ERROR,
+	OUT_CREATED_AT,
+	OUT_FINISHED_AT,
+	OUT_COLUMNS
+};
+
+static void
+put_step(ReturnSetInfo *rsinfo, Store *store, const Step *step)
+{
+	Datum values[OUT_COLUMNS];
+	bool nulls[OUT_COLUMNS] = {0};
+	Jsonb *result = step->result_ref != NO_ID && step->result == NULL
+						? payload_get(store, step->result_ref)
+						: step->result;
+
+	if (result == NULL && step->state == STEP_COMPLETED)
+		result = json_null();
+	values[OUT_POSITION] = Int32GetDatum(step->position);
+	values[OUT_NUMBER] = Int32GetDatum(step->number);
+	if (!(nulls[OUT_NAME] = step->name == NULL))
+		values[OUT_NAME] = CStringGetTextDatum(step->name);
+	values[OUT_KIND] = CStringGetTextDatum(step_kind_name(step->kind));
+	if (!(nulls[OUT_FUNCTION] = step->function_id == 0))
+		values[OUT_FUNCTION] = CStringGetTextDatum(function_by_id(store, step->function_id)->name);
+	values[OUT_STATE] = CStringGetTextDatum(state_word(step->state));
+	values[OUT_TASK_ID] = Int64GetDatum(step->child_id);
+	nulls[OUT_TASK_ID] = step->child_id == NO_ID;
+	values[OUT_RESULT] = JsonbPGetDatum(result);
+	nulls[OUT_RESULT] = result == NULL;
+	values[OUT_ERROR] = JsonbPGetDatum(step->error);
+	nulls[OUT_ERROR] = step->error == NULL;
+	values[OUT_CREATED_AT] = TimestampGetDatum(step->created_at);
+	values[OUT_FINISHED_AT] = TimestampGetDatum(step->finished_at);
+	nulls[OUT_FINISHED_AT] = step->finished_at == NO_TIME;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(stent_lease_steps);
+Datum
+stent_lease_steps(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Suspension suspension = {.task_id = lease_call_id(fcinfo, 0, "task_id"),
+							 .token = lease_call_id(fcinfo, 1, "token")};
+	const Steps *steps = &suspension.steps;
+	Store *store;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	serve(&suspension, "stent.lease_steps()");
+	store = store_open_to_read();
+	look();
+	for (int i = 0; i < steps->n; i++)
+		if (step_is_remembered(steps, steps->steps[i]))
+			put_step(rsinfo, store, steps->steps[i]);
+	PopActiveSnapshot();
+	store_close(store);
+	return (Datum) 0;
+}
