@@ -534,7 +534,7 @@ step_place(StepKind kind, const char *name, int number, int32 function_id, uint6
 bool
 step_is_remembered(const Steps *steps, const Step *step)
 {
-	return !is_forgotten(steps, step);
+	return step->number > 0 && !is_forgotten(steps, step);
 }
 
 /* The step is done, with this result. */

@@ -41,7 +41,7 @@
 #include "settle.h"
 #include "step_calls.h"
 #include "step_local.h"
-#include "step_look.h"
+#include "step_decide.h"
 #include "step_row.h"
 #include "suspend_read.h"
 
@@ -237,9 +237,9 @@ settle(Suspension *suspension, Task *task)
 	Steps *steps = &suspension->steps;
 	Step *last;
 
-	steps_look(store, steps);
+	steps_decide(store, steps);
 	last = order_steps(suspension, lane_get(store, task->lane_id)->role);
-	if (suspension->orders[suspension->n_orders - 1].blocks && !step_look(store, last))
+	if (suspension->orders[suspension->n_orders - 1].blocks && !step_decide(store, last))
 	{
 		steps->blocking = last;
 		if (settle_suspended(store, steps) == SETTLE_WAITS)
@@ -247,7 +247,7 @@ settle(Suspension *suspension, Task *task)
 			suspension->outcome = "waiting";
 			return;
 		}
-		(void) step_look(store, last);
+		(void) step_decide(store, last);
 	}
 	settle_go_on(store, steps);
 	task->changed = true;
@@ -298,7 +298,7 @@ read_steps(Suspension *suspension, Task *task)
 
 	look();
 	steps_load(steps, store);
-	steps_look(store, steps);
+	steps_decide(store, steps);
 	for (int i = 0; i < steps->n; i++)
 		if (steps->steps[i]->dirty)
 			step_row_write(store, steps, steps->steps[i]);
@@ -324,7 +324,7 @@ try_once(Suspension *suspension)
 		outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
 	if (outcome != LEASE_HELD)
 		return outcome;
-	steps_begin(&suspension->steps, task, CurrentMemoryContext);
+	steps_begin(&suspension->steps, call->store, task);
 	PG_TRY();
 	{
 		if (suspension->orders == NULL)

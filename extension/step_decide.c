@@ -1,5 +1,5 @@
 /*
- * step_look.c
+ * step_decide.c
  *	  Whether what a step waits for has happened, asked from outside of a handler.
  *
  * A handler looks when it comes to a step (step_calls.c, step_local.c) and may be left
@@ -21,7 +21,7 @@
 #include "json_keys.h"
 #include "step_calls.h"
 #include "step_local.h"
-#include "step_look.h"
+#include "step_decide.h"
 
 /* What the step waits for is not there any more. */
 static void
@@ -99,7 +99,7 @@ look_for_signal(Step *step)
 
 /* Decide a step that waits, if it can be decided; whether it is done now. */
 bool
-step_look(Store *store, Step *step)
+step_decide(Store *store, Step *step)
 {
 	bool over = step->wake_at != NO_TIME && clock_now() >= step->wake_at;
 
@@ -133,9 +133,9 @@ step_look(Store *store, Step *step)
 
 /* The same for all that are remembered. */
 void
-steps_look(Store *store, Steps *steps)
+steps_decide(Store *store, Steps *steps)
 {
 	for (int i = 0; i < steps->n; i++)
 		if (step_is_remembered(steps, steps->steps[i]))
-			(void) step_look(store, steps->steps[i]);
+			(void) step_decide(store, steps->steps[i]);
 }
