@@ -142,3 +142,6 @@ SELECT state, attempt, result FROM stent.tasks WHERE id = :root;
 SELECT count(*), count(*) FILTER (WHERE state = 'w') AS waiting FROM stent.step WHERE task_id = :root;
 SELECT count(*) AS leases FROM stent.lease;
 SELECT count(stent.cancel(id)) FROM stent.tasks WHERE function LIKE 'lease\_steps%' AND finished_at IS NULL;
+SET stent.clock = '2026-06-01 00:00:00';
+SELECT count(*) FROM stent.claim('w', 1, '{none}');
+SELECT (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.due WHERE kind = 'l') AS due;

@@ -141,3 +141,6 @@ SELECT * FROM lease_steps_attempts_list(:id, :token);
 SELECT stent.complete(:id, :token);
 SELECT (SELECT count(*) FROM stent.place) AS places, (SELECT count(*) FROM stent.waiter) AS waiters;
 SELECT count(stent.cancel(id)) FROM stent.tasks WHERE function LIKE 'lease\_steps\_attempts%' AND finished_at IS NULL;
+SET stent.clock = '2026-06-01 00:00:00';
+SELECT count(*) FROM stent.claim('w', 1, '{none}');
+SELECT (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.due WHERE kind = 'l') AS due;

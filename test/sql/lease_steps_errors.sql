@@ -113,5 +113,8 @@ SELECT kind, state, result FROM stent.lease_steps(:id, :token);
 SELECT stent.suspend(:id, :token, format('[{"kind": "await", "id": %s}]', :mine)::jsonb);
 RESET SESSION AUTHORIZATION;
 SELECT count(stent.cancel(id)) FROM stent.tasks WHERE function LIKE 'lease\_steps\_errors%' AND finished_at IS NULL;
+SET stent.clock = '2026-06-01 00:00:00';
+SELECT count(*) FROM stent.claim('w', 1, '{none}');
+SELECT (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.due WHERE kind = 'l') AS due;
 DROP OWNED BY regress_stent_steps_app, regress_stent_steps_worker;
 DROP ROLE regress_stent_steps_app, regress_stent_steps_worker;
