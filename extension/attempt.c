@@ -463,23 +463,63 @@ close_cursors(MemoryContext newest)
 	}
 }
 
+MemoryContext
+attempt_newest_portal(void)
+{
+	return portals_context()->firstchild;
+}
+
+/* One of many parts of an attempt is over: leave none of its cursors and temporary objects. */
+void
+attempt_tidy(MemoryContext newest_portal)
+{
+	if (portals_context()->firstchild != newest_portal)
+		close_cursors(newest_portal);
+	if ((MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
+	{
+		attempt_settle_constraints(); /* what has events pending cannot be dropped */
+		drop_temporary_objects();
+	}
+}
+
+/* Whether the attempt is to go no further: its time is up, or somebody cancels the task. */
+bool
+attempt_must_end(void)
+{
+	return (timer_armed && timer_fired) || (interruptible && interrupt_wanted);
+}
+
+/*
+ * A part of an attempt was undone. True if that was because the attempt's own timeout is
+ * over: then the parts done before stay, and the attempt ends as if all were done.
+ */
+bool
+attempt_keep_what_was_done(const Attempt *attempt)
+{
+	if (interrupt_wanted || !timer_armed || !timer_fired || attempt->limit_end != ATTEMPT_TIMED_OUT)
+		return false;
+	timer_stop();
+	timer_fired = false;
+	return true;
+}
+
 /* Whether an error is the session's own cancellation, not one a handler raised. */
-static bool
-is_real_cancel(const ErrorData *error)
+bool
+attempt_is_cancel(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
 		   strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
-static ErrorData *
-timeout_error(const Task *task, const Interval *timeout)
+ErrorData *
+attempt_timeout_error(const Task *task)
 {
 	ErrorData *error = palloc0_object(ErrorData);
 
 	error->elevel = ERROR;
 	error->sqlerrcode = STENT_ERR_ATTEMPT_TIMEOUT;
 	error->message =
-		psprintf("attempt exceeded its timeout of %s", duration_text(interval_us(timeout)));
+		psprintf("attempt exceeded its timeout of %s", duration_text(interval_us(task->timeout)));
 	return error;
 }
 
@@ -566,9 +606,9 @@ judge_error(Task *task, Attempt *attempt)
 	{
 		attempt->end = attempt->limit_end;
 		if (attempt->limit_end == ATTEMPT_TIMED_OUT)
-			attempt->error = timeout_error(task, task->timeout);
+			attempt->error = attempt_timeout_error(task);
 	}
-	else if (is_real_cancel(attempt->error))
+	else if (attempt_is_cancel(attempt->error))
 		ReThrowError(attempt->error);
 	else if (steps != NULL && steps->suspended && step_is_suspension(attempt->error, task))
 		attempt->end = ATTEMPT_SUSPENDED;

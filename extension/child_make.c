@@ -67,7 +67,6 @@ child_make(Store *store, const Task *parent, void *arg)
 {
 	NewChild *child = arg;
 	Task *task = &child->task;
-	bool later = task->due_at != NO_TIME;
 	int64 id = task->id;
 
 	STENT_FAULT("child_make_begin");
@@ -84,7 +83,7 @@ child_make(Store *store, const Task *parent, void *arg)
 		task->parent_bucket =
 			ready_bucket(lane_get(store, parent->lane_id)->role, parent->priority, parent->lane_id);
 		payload_place(store, &task->args, &task->args_ref);
-		task_move(store, task, later ? TASK_SCHEDULED : TASK_READY);
+		dispatch_task(store, task, child->remember ? &child->memo : NULL);
 	}
 	PopActiveSnapshot();
 	STENT_FAULT("child_make_end");

@@ -28,6 +28,7 @@
 #include "fault.h"
 #include "handler.h"
 #include "intern.h"
+#include "map.h"
 #include "outcome.h"
 #include "registry.h"
 #include "tally.h"
@@ -89,6 +90,8 @@ own_dedup_key(Store *store, const Task *task)
 	return inserted;
 }
 
+static void replay_of_map(Store *store, int64 map_id, const char *queue, bool reset_retries);
+
 /* Bring a task that was taken back to life. */
 static void
 replay(Store *store, Task *task, const char *queue, bool reset_retries)
@@ -106,7 +109,50 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 		task->attempt = task->lost = task->crashed = 0;
 	task->result = NULL;
 	task->error = NULL;
-	task_move(store, task, TASK_READY);
+	if (task->chunk == A_MAP)
+	{
+		map_revive(store, task);
+		replay_of_map(store, task->id, queue, reset_retries);
+	}
+	else
+		task_move(store, task, TASK_READY);
+}
+
+/* The same for one that may be a dead letter. */
+static void
+replay_if_dead(Store *store, int64 id, const char *queue, bool reset_retries)
+{
+	Task *task = find_dead_letter(store, id, true);
+
+	if (task != NULL && take_dead_letter(store, task))
+		replay(store, task, queue, reset_retries);
+}
+
+/* A map is replayed: so is all of it that failed. */
+static void
+replay_of_map(Store *store, int64 map_id, const char *queue, bool reset_retries)
+{
+	ItemRow *rows = palloc_array(ItemRow, MAP_PAGE);
+	MapRow map;
+	ChunkRow chunk;
+	int64 from = 0;
+	int n;
+
+	while ((n = item_row_page(store, map_id, from, rows, MAP_PAGE)) > 0)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			replay_if_dead(store, rows[i].task_id, queue, reset_retries);
+		}
+		from = rows[n - 1].number + 1;
+	}
+	/* chunks that failed as a whole, because they crashed or lost their workers */
+	if (!map_row_find(store, map_id, &map))
+		return;
+	for (int number = 0; number < map.started; number++)
+		if (chunk_row_find_brief(store, map_id, number, &chunk) && chunk.finished_at == NO_TIME)
+			replay_if_dead(store, chunk.task_id, queue, reset_retries);
 }
 
 static void

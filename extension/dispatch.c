@@ -274,6 +274,23 @@ dispatch_new_task(const Options *options, Task *task)
 	task->chunk = NO_CHUNK;
 }
 
+/*
+ * A new task begins to exist: at its time, at once, or as completed, where an item of a
+ * map has done what it is for. memo: what was claimed for it, or NULL.
+ */
+void
+dispatch_task(Store *store, Task *task, const Memo *memo)
+{
+	if (memo != NULL && memo->done != NULL)
+	{
+		task->finished_at = clock_now();
+		task->result = memo->done;
+		task_move(store, task, TASK_COMPLETED);
+		return;
+	}
+	task_move(store, task, task->due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
+}
+
 static OnDuplicate
 on_duplicate_option(FunctionCallInfo fcinfo, int arg)
 {
@@ -582,7 +599,7 @@ stent_dispatch(PG_FUNCTION_ARGS)
 	{
 		task.args = args;
 		payload_place(store, &task.args, &task.args_ref);
-		task_move(store, &task, options.due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
+		dispatch_task(store, &task, remember ? &memo : NULL);
 		if (counters != NULL)
 			each_pair(counters, "counters", add_counter, store, task.execution_id);
 		if (context != NULL)
@@ -661,14 +678,13 @@ element_context(void *arg)
 
 /* The task that serves an element of dispatch_many: an earlier one or its own. */
 static int64
-remembered(Store *store, const Options *options, const Task *task)
+remembered(Store *store, const Options *options, const Task *task, Memo *memo)
 {
-	Memo memo;
 	int64 id;
 
-	(void) memo_prepare(&memo, options->function, options->role, NULL, task->args);
-	id = memo_claim(store, &memo, task->id);
-	pfree(memo.key);
+	(void) memo_prepare(memo, options->function, options->role, NULL, task->args);
+	id = memo_claim(store, memo, task->id);
+	pfree(memo->key);
 	return id;
 }
 
@@ -693,6 +709,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 	int64 index = 0;
 	ErrorContextCallback callback;
 	bool remember;
+	Memo memo;
 	bool bulk;
 
 	if (PG_ARGISNULL(1))
@@ -736,7 +753,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 			dispatch_check_args(options.function, handler, task->args);
 			id = task->id;
 			if (remember)
-				id = remembered(store, &options, task);
+				id = remembered(store, &options, task, &memo);
 			row[0] = Int64GetDatum(id);
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row, row_null);
 			if (id == task->id)
@@ -744,7 +761,7 @@ stent_dispatch_many(PG_FUNCTION_ARGS)
 			if (bulk)
 				n++;
 			else if (id == task->id)
-				task_move(store, task, options.due_at != NO_TIME ? TASK_SCHEDULED : TASK_READY);
+				dispatch_task(store, task, remember ? &memo : NULL);
 			index++;
 		}
 		if (n > 0 && (n == BULK_ROWS || !more))

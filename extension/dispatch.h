@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 
+#include "memo.h"
 #include "registry.h"
 #include "task.h"
 
@@ -65,6 +66,7 @@ extern void dispatch_check_options(Store *store, const GivenOptions *given, Opti
 extern char *dispatch_check_key(char *key, const char *what);
 extern char *dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what);
 extern void dispatch_check_args(Function *function, Handler *handler, Jsonb *args);
+extern void dispatch_task(Store *store, Task *task, const Memo *memo);
 extern void dispatch_new_task(const Options *options, Task *task);
 
 #endif

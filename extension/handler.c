@@ -444,3 +444,82 @@ handler_call(Handler *handler, Jsonb *args)
 	}
 	return DatumGetJsonbP(result);
 }
+
+/* Args that fill the first parameters of a handler with these values, in order. */
+static Jsonb *
+args_by_position(const Handler *handler, const JsonbValue *values, int n)
+{
+	JsonbParseState *state = NULL;
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue value = values[i];
+		JsonbValue name;
+
+		name.type = jbvString;
+		name.val.string.val = handler->arg_names[i];
+		name.val.string.len = strlen(handler->arg_names[i]);
+		(void) pushJsonbValue(&state, WJB_KEY, &name);
+		(void) pushJsonbValue(&state, WJB_VALUE, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/*
+ * What an item of a map means as args; NULL: it does not fit. f(jsonb) takes it as it is,
+ * an object fills parameters by name, anything else the first one where no other is
+ * needed. With star an array is a list of arguments and fills parameters by position.
+ */
+Jsonb *
+handler_item_args(const Handler *handler, Jsonb *item, bool star)
+{
+	bool scalar = JB_ROOT_IS_SCALAR(item);
+	JsonbValue value;
+
+	if (star && JB_ROOT_IS_ARRAY(item) && !scalar)
+	{
+		int n = JB_ROOT_COUNT(item);
+		JsonbValue *values;
+
+		if (n > handler->nargs || (n == 0 && handler->shape == HANDLER_WHOLE_ARGS))
+			return NULL;
+		values = palloc_array(JsonbValue, Max(n, 1));
+		for (int i = 0; i < n; i++)
+			values[i] = *getIthJsonbValueFromContainer(&item->root, i);
+		return handler->shape == HANDLER_WHOLE_ARGS ? JsonbValueToJsonb(&values[0])
+													: args_by_position(handler, values, n);
+	}
+	if (handler->shape != HANDLER_NAMED_ARGS || JB_ROOT_IS_OBJECT(item))
+		return item;
+	if (handler->n_required > 1)
+		return NULL;
+	if (scalar)
+		value = *getIthJsonbValueFromContainer(&item->root, 0);
+	else
+	{
+		value.type = jbvBinary;
+		value.val.binary.data = &item->root;
+		value.val.binary.len = VARSIZE(item) - VARHDRSZ;
+	}
+	return args_by_position(handler, &value, 1);
+}
+
+/* Call the handler for an item of a map. */
+Jsonb *
+handler_call_item(Handler *handler, const char *function, Jsonb *item, bool star)
+{
+	Jsonb *args = item;
+
+	if (handler->shape != HANDLER_WHOLE_ARGS || star)
+	{
+		args = handler_item_args(handler, item, star);
+		if (args == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("an item does not fit the handler of \"%s\"", function),
+							errdetail("The item is %s.", json_text(item)),
+							errhint("The handler is %s.", format_procedure(handler->oid))));
+		handler_check_args(handler, function, args);
+	}
+	return handler_call(handler, args);
+}

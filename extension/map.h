@@ -74,22 +74,27 @@ extern void chunk_run(Store *store, Task *task, Attempt *attempt);
 
 /*
  * A chunk's attempt is over (run here, or by a worker): write its progress, and end the
- * task or have it retried. For ends SUCCEEDED, FAILED and TIMED_OUT; the others are the
+ * task, have it retried, or, where items are left that were not run, give it back. For ends SUCCEEDED, FAILED and TIMED_OUT; the others are the
  * whole task's (complete_give_back, complete_past_deadline), as with tasks that are no chunk.
+ * False if some item failed.
  */
-extern void chunk_settle(Store *store, Task *task, Attempt *attempt);
+extern bool chunk_settle(Store *store, Task *task, Attempt *attempt);
 
-/* For a worker: the items of a chunk that are to be run, an array. */
+/*
+ * For a worker that claims a chunk: the items that are to be run, an array of n. Those done
+ * before (idempotent, cached) are noted and left out; if none is left, n is 0, and the caller
+ * ends the task: chunk_given of an empty array, chunk_settle.
+ */
 extern Jsonb *chunk_open_items(Store *store, const Task *task, int *n);
 
 /*
- * A worker tells how they ended: an array of {"result": any} or {"error": {code, message,
- * retryable ...}} in their order. Raises 22023 where it is not that, before anything is
+ * A worker tells how they ended: an array of {"result": any}, {"error": {code, message,
+ * retryable ...}} or null (not run: it stays open, and costs no attempt) in their order. Raises 22023 where it is not that, before anything is
  * written. Then chunk_settle.
  */
 extern void chunk_given(Store *store, Task *task, Jsonb *outcomes, Attempt *attempt);
 
-/* All of them failed with the same error, as fail() gives it. Then chunk_settle. */
+/* All of them failed with the same error, which has a message, as fail() gives it. Then chunk_settle. */
 extern void chunk_given_error(Store *store, Task *task, const char *code, Jsonb *error, bool final,
 							  Attempt *attempt);
 
@@ -99,6 +104,8 @@ extern void chunk_given_error(Store *store, Task *task, const char *code, Jsonb 
  * entry back.
  */
 extern bool map_decide(Store *store, Task *task);
+
+extern void map_revive(Store *store, Task *task);
 
 /*
  * All results of a map that has ended, in the order of the items. With collect an element is
@@ -112,7 +119,7 @@ extern Jsonb *map_gather(Store *store, int64 map_id);
  * Call the function for an array of items in the caller's transaction, without a task; the
  * results as map_gather gives them (map_inline.c).
  */
-extern Jsonb *map_inline(Function *function, Jsonb *items, bool star, bool collect);
+extern Jsonb *map_inline(const char *function, Jsonb *items, bool star, bool collect);
 
 /* What belongs to a map or chunk alone when its history goes is SQL: stent._forget. */
 

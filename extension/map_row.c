@@ -30,7 +30,8 @@ enum MapColumn
 	MAP_STAR,
 	MAP_AT_ONCE,
 	MAP_PEAK,
-	MAP_COLUMNS = MAP_PEAK
+	MAP_LANE_ID,
+	MAP_COLUMNS = MAP_LANE_ID
 };
 
 enum ChunkColumn
@@ -61,7 +62,8 @@ enum ItemColumn
 	ITEM_ATTEMPT,
 	ITEM_TASK_ID,
 	ITEM_ERROR,
-	ITEM_COLUMNS = ITEM_ERROR
+	ITEM_REPLACED,
+	ITEM_COLUMNS = ITEM_REPLACED
 };
 
 static int64
@@ -126,6 +128,7 @@ map_row_find(Store *store, int64 id, MapRow *row)
 	row->star = get_bool(slot, MAP_STAR);
 	row->at_once = get_bool(slot, MAP_AT_ONCE);
 	row->peak = get_int(slot, MAP_PEAK);
+	row->lane_id = get_int(slot, MAP_LANE_ID);
 	row->tid = slot->tts_tid;
 	ExecClearTuple(slot);
 	return true;
@@ -145,6 +148,7 @@ map_row_values(const MapRow *row, Datum *values)
 	values[MAP_STAR - 1] = BoolGetDatum(row->star);
 	values[MAP_AT_ONCE - 1] = BoolGetDatum(row->at_once);
 	values[MAP_PEAK - 1] = Int32GetDatum(row->peak);
+	values[MAP_LANE_ID - 1] = Int32GetDatum(row->lane_id);
 }
 
 void
@@ -183,10 +187,9 @@ get_open(TupleTableSlot *slot, ChunkRow *row)
 	row->open = (int32 *) ARR_DATA_PTR(array);
 }
 
-bool
-chunk_row_find(Store *store, int64 map_id, int number, ChunkRow *row)
+static bool
+find_chunk(StoreRel *table, int64 map_id, int number, ChunkRow *row, bool whole)
 {
-	StoreRel *table = store_table(store, STORE_CHUNK);
 	TupleTableSlot *slot = table->out;
 	ScanKeyData keys[2];
 
@@ -206,13 +209,26 @@ chunk_row_find(Store *store, int64 map_id, int number, ChunkRow *row)
 	row->started_at = get_time(slot, CHUNK_STARTED_AT);
 	row->finished_at = get_time(slot, CHUNK_FINISHED_AT);
 	get_open(slot, row);
-	row->args = get_json(slot, CHUNK_ARGS);
+	row->args = whole ? get_json(slot, CHUNK_ARGS) : NULL;
 	row->args_ref = get_long(slot, CHUNK_ARGS_REF);
-	row->results = get_json(slot, CHUNK_RESULTS);
+	row->results = whole ? get_json(slot, CHUNK_RESULTS) : NULL;
 	row->results_ref = get_long(slot, CHUNK_RESULTS_REF);
 	row->tid = slot->tts_tid;
 	ExecClearTuple(slot);
 	return true;
+}
+
+/* The row without what is long: items and results. */
+bool
+chunk_row_find_brief(Store *store, int64 map_id, int number, ChunkRow *row)
+{
+	return find_chunk(store_table(store, STORE_CHUNK), map_id, number, row, false);
+}
+
+bool
+chunk_row_find(Store *store, int64 map_id, int number, ChunkRow *row)
+{
+	return find_chunk(store_table(store, STORE_CHUNK), map_id, number, row, true);
 }
 
 static void
@@ -233,10 +249,10 @@ chunk_row_values(const ChunkRow *row, Datum *values, bool *nulls)
 	values[CHUNK_FINISHED_AT - 1] = TimestampGetDatum(row->finished_at);
 	nulls[CHUNK_FINISHED_AT - 1] = row->finished_at == NO_TIME;
 	values[CHUNK_OPEN - 1] = (Datum) 0;
-	nulls[CHUNK_OPEN - 1] = row->n_open <= 0;
-	if (row->n_open > 0)
+	nulls[CHUNK_OPEN - 1] = row->n_open < 0 || row->finished_at != NO_TIME;
+	if (!nulls[CHUNK_OPEN - 1])
 	{
-		Datum *places = palloc_array(Datum, row->n_open);
+		Datum *places = palloc_array(Datum, Max(row->n_open, 1));
 
 		for (int i = 0; i < row->n_open; i++)
 			places[i] = Int32GetDatum(row->open[i]);
@@ -287,18 +303,37 @@ chunk_row_results(Store *store, const ChunkRow *row)
 	return row->results_ref != NO_ID ? payload_get(store, row->results_ref) : row->results;
 }
 
+static void
+item_row_values(const ItemRow *row, Datum *values)
+{
+	values[ITEM_MAP_ID - 1] = Int64GetDatum(row->map_id);
+	values[ITEM_NUMBER - 1] = Int64GetDatum(row->number);
+	values[ITEM_ATTEMPT - 1] = Int16GetDatum(row->attempt);
+	values[ITEM_TASK_ID - 1] = Int64GetDatum(row->task_id);
+	values[ITEM_ERROR - 1] = JsonbPGetDatum(row->error);
+	values[ITEM_REPLACED - 1] = BoolGetDatum(row->replaced);
+}
+
 void
 item_row_insert(Store *store, const ItemRow *row)
 {
 	Datum values[ITEM_COLUMNS];
 	bool nulls[ITEM_COLUMNS] = {0};
 
-	values[ITEM_MAP_ID - 1] = Int64GetDatum(row->map_id);
-	values[ITEM_NUMBER - 1] = Int64GetDatum(row->number);
-	values[ITEM_ATTEMPT - 1] = Int16GetDatum(row->attempt);
-	values[ITEM_TASK_ID - 1] = Int64GetDatum(row->task_id);
-	values[ITEM_ERROR - 1] = JsonbPGetDatum(row->error);
+	item_row_values(row, values);
 	(void) store_insert(store, store_table(store, STORE_ITEM), values, nulls);
+}
+
+/* The map ends with another result in the place of what failed. */
+void
+item_row_replaced(Store *store, ItemRow *row)
+{
+	Datum values[ITEM_COLUMNS];
+	bool nulls[ITEM_COLUMNS] = {0};
+
+	row->replaced = true;
+	item_row_values(row, values);
+	row->tid = store_update(store, store_table(store, STORE_ITEM), &row->tid, values, nulls);
 }
 
 /* Up to max items of a map that failed for good, in order, from a number on. */
@@ -322,6 +357,8 @@ item_row_page(Store *store, int64 map_id, int64 from, ItemRow *rows, int max)
 		row->attempt = (int16) get_int(table->out, ITEM_ATTEMPT);
 		row->task_id = get_long(table->out, ITEM_TASK_ID);
 		row->error = get_json(table->out, ITEM_ERROR);
+		row->replaced = get_bool(table->out, ITEM_REPLACED);
+		row->tid = table->out->tts_tid;
 	}
 	index_endscan(scan);
 	ExecClearTuple(table->out);

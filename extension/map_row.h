@@ -15,6 +15,9 @@
 
 #include "store.h"
 
+/* So many rows of items are read at a time. */
+#define MAP_PAGE 256
+
 typedef struct MapRow
 {
 	int64 id; /* of its task */
@@ -28,6 +31,7 @@ typedef struct MapRow
 	bool star;    /* an item is a list of arguments */
 	bool at_once; /* a chunk has all its items in flight, else one after the other */
 	int peak;
+	int32 lane_id; /* of its task */
 	ItemPointerData tid;
 } MapRow;
 
@@ -60,6 +64,8 @@ typedef struct ItemRow
 	int attempt;
 	int64 task_id; /* its dead letter */
 	Jsonb *error;
+	bool replaced; /* by the result of that, before the map ended */
+	ItemPointerData tid;
 } ItemRow;
 
 extern bool map_row_find(Store *store, int64 id, MapRow *row);
@@ -67,12 +73,14 @@ extern void map_row_insert(Store *store, MapRow *row);
 extern void map_row_update(Store *store, MapRow *row);
 
 extern bool chunk_row_find(Store *store, int64 map_id, int number, ChunkRow *row);
+extern bool chunk_row_find_brief(Store *store, int64 map_id, int number, ChunkRow *row);
 extern void chunk_row_insert(Store *store, ChunkRow *row);
 extern void chunk_row_update(Store *store, ChunkRow *row);
 extern Jsonb *chunk_row_args(Store *store, const ChunkRow *row);
 extern Jsonb *chunk_row_results(Store *store, const ChunkRow *row);
 
 extern void item_row_insert(Store *store, const ItemRow *row);
+extern void item_row_replaced(Store *store, ItemRow *row);
 extern int item_row_page(Store *store, int64 map_id, int64 from, ItemRow *rows, int max);
 
 #endif

@@ -24,6 +24,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "fault.h"
+#include "json_array.h"
 #include "memo.h"
 #include "task.h"
 #include "ending.h"
@@ -33,7 +34,8 @@ enum MemoColumn
 	MEMO_KEY = 1,
 	MEMO_TASK_ID,
 	MEMO_TTL,
-	MEMO_COLUMNS = MEMO_TTL
+	MEMO_ITEM,
+	MEMO_COLUMNS = MEMO_ITEM
 };
 
 /* Hash what makes two calls the same; the caller's own key has three parts, else there are four. */
@@ -86,6 +88,7 @@ memo_prepare(Memo *memo, const Function *function, const char *role, const char 
 	memo->key = make_key(function, role, own_key, args);
 	memo->ttl = function->cached && !function->idempotent ? function->cache_ttl : NULL;
 	ItemPointerSetInvalid(&memo->tid);
+	memo->done = NULL;
 	return true;
 }
 
@@ -97,6 +100,16 @@ row_values(const Memo *memo, int64 task_id, Datum *values, bool *nulls)
 	values[MEMO_TTL - 1] = IntervalPGetDatum(memo->ttl);
 	nulls[MEMO_KEY - 1] = nulls[MEMO_TASK_ID - 1] = false;
 	nulls[MEMO_TTL - 1] = memo->ttl == NULL;
+	values[MEMO_ITEM - 1] = (Datum) 0;
+	nulls[MEMO_ITEM - 1] = true;
+}
+
+static bool
+has_run_out(const Interval *ttl, Timestamp finished_at)
+{
+	return ttl != NULL && DatumGetTimestamp(DirectFunctionCall2(
+							  timestamp_pl_interval, TimestampGetDatum(finished_at),
+							  IntervalPGetDatum(ttl))) <= clock_now();
 }
 
 /*
@@ -115,9 +128,30 @@ serves(int64 task_id, const Interval *ttl)
 		return true;
 	if (state != TASK_COMPLETED)
 		return false;
-	return ttl == NULL || DatumGetTimestamp(DirectFunctionCall2(
-							  timestamp_pl_interval, TimestampGetDatum(finished_at),
-							  IntervalPGetDatum(ttl))) > clock_now();
+	return !has_run_out(ttl, finished_at);
+}
+
+/* The result of an item of a chunk that made the call, or NULL if that does not serve. */
+static Jsonb *
+result_of_item(Store *store, int64 task_id, int item, const Interval *ttl)
+{
+	JsonElements walk;
+	JsonElement element = {0};
+	Ending ending;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	ending_read(store, task_id, &ending);
+	if (ending.state != TASK_COMPLETED || has_run_out(ttl, ending.finished_at))
+	{
+		PopActiveSnapshot();
+		return NULL;
+	}
+	json_elements_begin(&walk, ending_result(store, &ending));
+	PopActiveSnapshot();
+	for (int i = 0; i <= item; i++)
+		if (!json_elements_next(&walk, &element))
+			elog(ERROR, "task " INT64_FORMAT " has no result %d", task_id, item);
+	return json_element_value(&element);
 }
 
 /* Another transaction was first: look again, unless the snapshot cannot show what it did. */
@@ -169,12 +203,17 @@ memo_claim(Store *store, Memo *memo, int64 new_id)
 			Interval limit;
 			bool limited = !isnull;
 			TM_Result result;
+			Datum item;
 
 			if (limited)
 				limit = *DatumGetIntervalP(ttl);
+			item = store_column(table->out, MEMO_ITEM, &isnull);
 			memo->tid = table->out->tts_tid;
 			ExecClearTuple(table->out);
-			if (serves(task_id, limited ? &limit : NULL))
+			if (!isnull)
+				memo->done = result_of_item(store, task_id, (int) DatumGetInt64(item),
+											limited ? &limit : NULL);
+			else if (serves(task_id, limited ? &limit : NULL))
 				return task_id;
 			PushActiveSnapshot(GetTransactionSnapshot());
 			result = store_try_update(store, table, &memo->tid, values, nulls);
@@ -205,6 +244,71 @@ memo_move(Store *store, Memo *memo, int64 task_id)
 	memo->tid = store_update(store, store_table(store, STORE_MEMO), &memo->tid, values, nulls);
 	PopActiveSnapshot();
 	STENT_FAULT("memo_moved");
+}
+
+/* The row with the key, as of the active snapshot; false: there is none. */
+static bool
+find_row(Store *store, const Memo *memo, ItemPointer tid, MemoHit *hit, Interval *ttl,
+		 bool *limited)
+{
+	StoreRel *table = store_table(store, STORE_MEMO);
+	ScanKeyData key;
+	bool isnull;
+	Datum value;
+
+	ScanKeyInit(&key, MEMO_KEY, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(memo->key));
+	if (!store_find(table, GetActiveSnapshot(), &key, 1))
+		return false;
+	*tid = table->out->tts_tid;
+	hit->task_id = DatumGetInt64(slot_getattr(table->out, MEMO_TASK_ID, &isnull));
+	value = store_column(table->out, MEMO_ITEM, &isnull);
+	hit->item = isnull ? -1 : (int) DatumGetInt64(value);
+	value = slot_getattr(table->out, MEMO_TTL, &isnull);
+	*limited = !isnull;
+	if (*limited)
+		*ttl = *DatumGetIntervalP(value);
+	ExecClearTuple(table->out);
+	return true;
+}
+
+/* Whether the call was made, and ended well, by what the active snapshot shows. */
+bool
+memo_look(Store *store, const Memo *memo, MemoHit *hit)
+{
+	ItemPointerData tid;
+	Interval ttl;
+	bool limited;
+
+	if (!find_row(store, memo, &tid, hit, &ttl, &limited))
+		return false;
+	ending_read(store, hit->task_id, &hit->ending);
+	return hit->ending.state == TASK_COMPLETED &&
+		   !has_run_out(limited ? &ttl : NULL, hit->ending.finished_at);
+}
+
+/*
+ * An item of a chunk's task made the call. Waits for nobody: where somebody else makes it,
+ * or has made it, that stays.
+ */
+void
+memo_remember(Store *store, Memo *memo, int64 task_id, int item)
+{
+	StoreRel *table = store_table(store, STORE_MEMO);
+	Datum values[MEMO_COLUMNS];
+	bool nulls[MEMO_COLUMNS];
+	MemoHit before;
+	Interval ttl;
+	bool limited;
+
+	row_values(memo, task_id, values, nulls);
+	values[MEMO_ITEM - 1] = Int64GetDatum(item);
+	nulls[MEMO_ITEM - 1] = false;
+	if (find_row(store, memo, &memo->tid, &before, &ttl, &limited) &&
+		(serves(before.task_id, limited ? &ttl : NULL) ||
+		 store_delete(table, &memo->tid, false) != TM_Ok))
+		return;
+	(void) store_insert_if_free(store, table, values, nulls, &memo->tid);
+	STENT_FAULT("memo_remembered");
 }
 
 /* The live task will not make the calls it was dispatched for. */

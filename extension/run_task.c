@@ -28,6 +28,7 @@
 #include "guc.h"
 #include "intern.h"
 #include "json.h"
+#include "map.h"
 #include "ready.h"
 #include "registry.h"
 #include "run_batch.h"
@@ -222,6 +223,7 @@ end_attempt(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 			settle_failure(store, steps);
 			complete_failure(store, task, attempt->error, true);
 			break;
+		case ATTEMPT_CONFLICT:
 		case ATTEMPT_INTERRUPTED:
 			/* who cancels it decides, once this is committed */
 			give_back(batch, task, steps);
@@ -381,6 +383,27 @@ run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 	MemoryContextSwitchTo(old);
 }
 
+/* The attempt at a chunk of a map is over: write its end; false if it was given back. */
+static bool
+end_chunk(Batch *batch, Task *task, Attempt *attempt)
+{
+	switch (attempt->end)
+	{
+		case ATTEMPT_PAST_DEADLINE:
+			complete_past_deadline(batch->store, task);
+			return true;
+		case ATTEMPT_CONFLICT:
+		case ATTEMPT_INTERRUPTED:
+			complete_give_back(batch->store, task);
+			batch->given_back++;
+			return false;
+		default:
+			if (!chunk_settle(batch->store, task, attempt))
+				batch->must_end = true;
+			return true;
+	}
+}
+
 /* Run a task that was just taken, and write its end; false if it was given back. */
 bool
 batch_run_task(Batch *batch, Task *task)
@@ -401,7 +424,10 @@ batch_run_task(Batch *batch, Task *task)
 	charge = commit_guard_charge(task->id, task->replays, task->attempt);
 	if (charge != NULL)
 	{
-		complete_failure(store, task, charge, false);
+		if (task->chunk >= 0)
+			(void) chunk_settle(store, task, &(Attempt){.end = ATTEMPT_FAILED, .error = charge});
+		else
+			complete_failure(store, task, charge, false);
 		batch->must_end = true;
 		return true;
 	}
@@ -412,14 +438,21 @@ batch_run_task(Batch *batch, Task *task)
 	if (stent_shared != NULL)
 		state_file_note(MyProcIndex, MyDatabaseId, task->id, task->replays, task->attempt);
 	STENT_FAULT("run_before_handler");
-	steps_begin(&steps, store, task);
-	run_handler(batch, task, &steps, &attempt);
-	steps_end();
+	if (task->chunk >= 0)
+		chunk_run(store, task, &attempt);
+	else
+	{
+		steps_begin(&steps, store, task);
+		run_handler(batch, task, &steps, &attempt);
+		steps_end();
+	}
 	STENT_FAULT("run_after_handler");
 	learn_time(task->function_id, batch_elapsed_us(batch) - begin);
 	batch->most_subxids = Max(batch->most_subxids, batch_subxids() - subxids);
 	if (attempt.used_temp || (attempt.end != ATTEMPT_SUCCEEDED && attempt.end != ATTEMPT_SUSPENDED))
 		batch->must_end = true;
+	if (task->chunk >= 0)
+		return end_chunk(batch, task, &attempt);
 	/* one that waits is written */
 	return task->state == TASK_WAITING || end_attempt(batch, task, &steps, &attempt);
 }

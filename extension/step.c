@@ -146,13 +146,13 @@ steps_require(const char *function, const char *hint)
 {
 	const Task *task = attempt_task();
 
-	if (task == NULL || current == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("%s belongs in a handler", function), errhint("%s", hint)));
-	if (task->chunk != NO_CHUNK)
+	if (task != NULL && task->chunk != NO_CHUNK)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("%s cannot be called for an item of a map", function),
 						errhint("Spawn a task for each item that needs steps of its own.")));
+	if (task == NULL || current == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("%s belongs in a handler", function), errhint("%s", hint)));
 	if (current->acting)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("%s cannot be called in a local step", function),

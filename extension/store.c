@@ -331,14 +331,10 @@ store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls)
 	return tid;
 }
 
-/*
- * Insert a row unless one with its key is there, as ON CONFLICT DO NOTHING does; waits
- * for a transaction that is adding or removing one. tid: where it is, if inserted.
- */
-bool
-store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls, ItemPointer tid)
+/* Have the indexes ready to be asked for conflicts. */
+static void
+prepare_conflicts(Store *store, StoreRel *table)
 {
-	CommandId cid = GetCurrentCommandId(true);
 	MemoryContext old = MemoryContextSwitchTo(store->cxt);
 
 	for (int i = 0; i < table->rri->ri_NumIndices; i++)
@@ -349,6 +345,32 @@ store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls, Item
 			BuildSpeculativeIndexInfo(table->rri->ri_IndexRelationDescs[i], info);
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* Insert what is in table->in, unless its key is taken, or is being taken or given up. */
+static bool
+insert_speculatively(Store *store, StoreRel *table, ItemPointer tid)
+{
+	uint32 token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+	bool conflict = false;
+
+	table_tuple_insert_speculative(table->rel, table->in, GetCurrentCommandId(true), 0, NULL,
+								   token);
+	compat_insert_index_tuples_if_new(table->rri, table->in, store->estate, &conflict);
+	table_tuple_complete_speculative(table->rel, table->in, token, !conflict);
+	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	*tid = table->in->tts_tid;
+	return !conflict;
+}
+
+/*
+ * Insert a row unless one with its key is there, as ON CONFLICT DO NOTHING does; waits
+ * for a transaction that is adding or removing one. tid: where it is, if inserted.
+ */
+bool
+store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls, ItemPointer tid)
+{
+	prepare_conflicts(store, table);
 	for (;;)
 	{
 		bool free;
@@ -358,21 +380,27 @@ store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls, Item
 		fill_slot(table->in, values, nulls);
 		free = compat_check_index_constraints(table->rri, table->in, store->estate);
 		if (free)
-		{
-			uint32 token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-
-			table_tuple_insert_speculative(table->rel, table->in, cid, 0, NULL, token);
-			compat_insert_index_tuples_if_new(table->rri, table->in, store->estate, &conflict);
-			table_tuple_complete_speculative(table->rel, table->in, token, !conflict);
-			SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-			*tid = table->in->tts_tid;
-		}
+			conflict = !insert_speculatively(store, table, tid);
 		ResetPerTupleExprContext(store->estate);
 		ExecClearTuple(table->in);
 		if (!conflict)
 			return free;
 		/* somebody inserted the key at the same moment */
 	}
+}
+
+/* The same without waiting: false also where a transaction is adding or removing one. */
+bool
+store_insert_if_free(Store *store, StoreRel *table, Datum *values, bool *nulls, ItemPointer tid)
+{
+	bool inserted;
+
+	prepare_conflicts(store, table);
+	fill_slot(table->in, values, nulls);
+	inserted = insert_speculatively(store, table, tid);
+	ResetPerTupleExprContext(store->estate);
+	ExecClearTuple(table->in);
+	return inserted;
 }
 
 /* Insert rows already placed in slots, as COPY does. */

@@ -236,6 +236,8 @@ extern StoreRel *store_leaf(Store *store, Oid leaf);
 extern ItemPointerData store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls);
 extern bool store_insert_new(Store *store, StoreRel *table, Datum *values, bool *nulls,
 							 ItemPointer tid);
+extern bool store_insert_if_free(Store *store, StoreRel *table, Datum *values, bool *nulls,
+								 ItemPointer tid);
 extern void store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n);
 extern bool store_find(StoreRel *table, Snapshot snapshot, ScanKey keys, int nkeys);
 extern bool store_has_block(StoreRel *table, ItemPointer tid);

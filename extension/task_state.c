@@ -66,6 +66,12 @@ static const struct
 	{TASK_WAITING, TASK_READY, "what it waits for has happened, or its wait ran out"},
 	{TASK_WAITING, TASK_CANCELLED, "cancel, deadline of a child"},
 	{TASK_WAITING, TASK_TIMED_OUT, "deadline"},
+	{TASK_NEW, TASK_WAITING, "a map"},
+	{TASK_NEW, TASK_COMPLETED, "dispatch of what an item of a map has done"},
+	{TASK_NEW, TASK_FAILED, "an item of a map that failed with others"},
+	{TASK_WAITING, TASK_COMPLETED, "the end of a map"},
+	{TASK_WAITING, TASK_FAILED, "the same, where items failed"},
+	{TASK_FAILED, TASK_WAITING, "replay of a map"},
 	{TASK_FAILED, TASK_READY, "replay"},
 	{TASK_FAILED, TASK_BLOCKED, "replay behind others of its key"},
 };
@@ -210,7 +216,8 @@ tally(const Task *task)
 static void
 finish(Store *store, Task *task, TaskState from)
 {
-	erase_live(store, task, from);
+	if (from != TASK_NEW)
+		erase_live(store, task, from);
 	tally(task);
 	announce_finished(task->id, task->state != TASK_COMPLETED);
 	waiting_tell(store, task, task->parent_bucket);
@@ -295,7 +302,7 @@ task_move(Store *store, Task *task, TaskState to)
 		case TASK_TIMED_OUT:
 		case TASK_CANCELLED:
 			finish(store, task, from);
-			break;
+			return;
 		case TASK_NEW:
 			elog(ERROR, "state %s has no place", task_state_name(to));
 	}

@@ -185,11 +185,12 @@ COMMENT ON TABLE stent.child IS 'private: live tasks that have a parent';
 
 -- Calls that need not be made again: the task that made, or makes, the call with this
 -- key (extension/memo.c). ttl: how long after its end it serves; NULL: as long as
--- retention keeps it.
+-- retention keeps it. item: the task is a chunk of a map, and this item of it made the call.
 CREATE TABLE stent.memo (
     key bytea NOT NULL,
     task_id bigint NOT NULL,
     ttl interval,
+    item bigint,
     CONSTRAINT memo_pkey PRIMARY KEY (key)
 );
 CREATE INDEX memo_task_id_idx ON stent.memo (task_id);

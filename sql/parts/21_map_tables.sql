@@ -1,9 +1,9 @@
 -- Storage of maps. extension/map_row.h numbers the columns.
 
--- One row a map, beside its task. limit: items in flight at once. started: chunks that
+-- One row a map, beside its task. concurrency_limit: items in flight at once. started: chunks that
 -- were made tasks so far, the first ones. at_once: all items of a chunk are in flight at once,
 -- else one after the other. collect: failed items do not fail the map. star: items are argument lists.
--- peak: most items in flight at once, known at the end.
+-- peak: most items in flight at once, known at the end. lane_id: the task's.
 CREATE TABLE stent.map (
     id bigint NOT NULL,
     execution_id bigint NOT NULL,
@@ -16,8 +16,10 @@ CREATE TABLE stent.map (
     star boolean NOT NULL,
     at_once boolean NOT NULL,
     peak integer NOT NULL,
+    lane_id integer NOT NULL,
     CONSTRAINT map_pkey PRIMARY KEY (id)
 );
+CREATE INDEX map_execution_id_idx ON stent.map (execution_id);
 COMMENT ON TABLE stent.map IS 'private: maps: options and what is known of all their chunks';
 
 -- One row a chunk: its items, and what has become of them. task_id: the task that runs
@@ -43,16 +45,19 @@ CREATE TABLE stent.chunk (
     results_ref bigint,
     CONSTRAINT chunk_pkey PRIMARY KEY (map_id, number)
 );
+CREATE INDEX chunk_task_id_idx ON stent.chunk (task_id);
 COMMENT ON TABLE stent.chunk IS 'private: chunks of maps: items, progress and results';
 
 -- Items that failed for good; number counts from 0 through all chunks. task_id: the dead
--- letter that stands for the item.
+-- letter that stands for the item. replaced: it was replayed, and its result took the
+-- item's place before the map ended.
 CREATE TABLE stent.item (
     map_id bigint NOT NULL,
     number bigint NOT NULL,
     attempt smallint NOT NULL,
     task_id bigint NOT NULL,
     error jsonb NOT NULL,
+    replaced boolean NOT NULL,
     CONSTRAINT item_pkey PRIMARY KEY (map_id, number)
 );
 COMMENT ON TABLE stent.item IS 'private: items of maps that failed for good';

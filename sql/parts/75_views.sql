@@ -228,12 +228,18 @@ FROM (SELECT p.execution_id, p.id, p.task_id, p.lane_id, p.step, 'progress'::tex
       SELECT r.id, a.replay * 100000 + a.attempt, r.id, r.lane_id, 'attempt ' || a.attempt, 'failed',
              jsonb_build_object('code', a.error -> 'code', 'message', a.error -> 'message'), a.finished_at
       FROM stent._roots r
-      JOIN stent.attempt a ON a.task_id = r.id) e
+      JOIN stent.attempt a ON a.task_id = r.id
+      UNION ALL
+      SELECT m.execution_id, c.task_id, m.id, m.lane_id, 'chunk ' || c.number, 'completed',
+             jsonb_build_object('items', c.items, 'completed', c.completed, 'failed', c.failed, 'hits', c.hits), c.finished_at
+      FROM stent.map m
+      JOIN stent.chunk c ON c.map_id = m.id
+      WHERE c.finished_at IS NOT NULL) e
 JOIN stent.lane l ON l.id = e.lane_id
 JOIN stent.function f ON f.id = l.function_id
 WHERE l.role = current_user OR (SELECT stent._is_admin());
 COMMENT ON VIEW stent.progress IS
-  'what happened in an execution, in the order of at, id: what handlers told with stent.progress(), and, of its root task, dispatch, failed attempts and end';
+  'what happened in an execution, in the order of at, id: what handlers told with stent.progress(), of its root task, dispatch, failed attempts and end, and each finished chunk of its maps';
 COMMENT ON COLUMN stent.progress.id IS 'orders entries of one moment; NULL, which sorts last, for the end';
-COMMENT ON COLUMN stent.progress.step IS 'as the handler said; dispatch, attempt <n> or end for the engine''s own; ... where entries were left out';
-COMMENT ON COLUMN stent.progress.status IS 'progress for entries of handlers; dispatched; failed for an attempt; the state for the end';
+COMMENT ON COLUMN stent.progress.step IS 'as the handler said; dispatch, attempt <n>, end or chunk <n> for the engine''s own; ... where entries were left out';
+COMMENT ON COLUMN stent.progress.status IS 'progress for entries of handlers; dispatched; failed for an attempt; completed for a chunk; the state for the end';

@@ -30,7 +30,12 @@ COMMENT ON FUNCTION stent._add_partitions(date, date) IS 'private: makes missing
 
 CREATE FUNCTION stent._forget(ids bigint[], refs bigint[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DELETE FROM stent.payload WHERE id = ANY (refs);
+-- items and results of a chunk belong to the map as long as that is known
+DELETE FROM stent.payload WHERE id = ANY (refs) AND NOT EXISTS (SELECT FROM stent.chunk c WHERE c.task_id = ANY (ids));
+DELETE FROM stent.payload p USING stent.chunk c WHERE c.map_id = ANY (ids) AND p.id IN (c.args_ref, c.results_ref);
+DELETE FROM stent.chunk WHERE map_id = ANY (ids);
+DELETE FROM stent.item WHERE map_id = ANY (ids);
+DELETE FROM stent.map WHERE id = ANY (ids);
 DELETE FROM stent.attempt WHERE task_id = ANY (ids);
 DELETE FROM stent.output WHERE task_id = ANY (ids);
 DELETE FROM stent.step WHERE task_id = ANY (ids);
@@ -42,6 +47,14 @@ DELETE FROM stent.progress_entry WHERE execution_id = ANY (ids);
 $$;
 COMMENT ON FUNCTION stent._forget(bigint[], bigint[]) IS 'private: removes what belongs to tasks that left the archive';
 
+-- Whether a chunk of the map is remembered, and its results serve.
+CREATE FUNCTION stent._map_serves(map_id bigint, finished_at timestamp) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SELECT EXISTS (SELECT FROM stent.chunk c JOIN stent.memo m ON m.task_id = c.task_id
+               WHERE c.map_id = _map_serves.map_id AND _map_serves.finished_at + m.ttl > stent.now())
+$$;
+COMMENT ON FUNCTION stent._map_serves(bigint, timestamp) IS 'private: whether results of the map still serve as cached ones';
+
 -- Reads the leaf once for what its rows own elsewhere (large values, failed
 -- attempts, output, steps, signals, counters, context, progress, memos) and for what must be kept. The leaf is
 -- locked against the few who may still write to it; the parent is not.
@@ -51,6 +64,7 @@ DECLARE
     gone bigint;
     kept bigint;
     remembered bigint;
+    kept_maps bigint;
     kept_of_trees bigint;
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', leaf);
@@ -62,6 +76,10 @@ BEGIN
                    'AND EXISTS (SELECT FROM stent.memo m WHERE m.task_id = a.id AND a.finished_at + m.ttl > $1) '
                    'ON CONFLICT DO NOTHING', leaf) USING stent.now();
     GET DIAGNOSTICS remembered = ROW_COUNT;
+    -- the results of a chunk that still serve are with its map
+    EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a WHERE a.chunk = -1 '
+                   'AND stent._map_serves(a.id, a.finished_at) ON CONFLICT DO NOTHING', leaf);
+    GET DIAGNOSTICS kept_maps = ROW_COUNT;
     -- an execution lives as long as any of its tasks, whatever has become of its root;
     -- what a dead letter that is replayed finds there, the context, goes with its root
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
@@ -73,9 +91,15 @@ BEGIN
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
-    EXECUTE format('WITH gone AS MATERIALIZED (SELECT a.id, a.args_ref, a.result_ref FROM %s a '
+    EXECUTE format('WITH gone AS MATERIALIZED (SELECT a.id, a.args_ref, a.result_ref, '
+                   'EXISTS (SELECT FROM stent.chunk c WHERE c.map_id = a.parent_id AND c.number = a.chunk) AS of_map '
+                   'FROM %s a '
                    'WHERE NOT EXISTS (SELECT FROM stent.archive_kept k WHERE k.id = a.id)), '
-                   'p AS (DELETE FROM stent.payload p USING gone g WHERE p.id IN (g.args_ref, g.result_ref)), '
+                   'p AS (DELETE FROM stent.payload p USING gone g WHERE p.id IN (g.args_ref, g.result_ref) AND NOT g.of_map), '
+                   'h AS (DELETE FROM stent.chunk c USING gone g WHERE c.map_id = g.id RETURNING c.args_ref, c.results_ref), '
+                   'q AS (DELETE FROM stent.payload p USING h WHERE p.id IN (h.args_ref, h.results_ref)), '
+                   'i AS (DELETE FROM stent.item i USING gone g WHERE i.map_id = g.id), '
+                   'b AS (DELETE FROM stent.map b USING gone g WHERE b.id = g.id), '
                    'a AS (DELETE FROM stent.attempt a USING gone g WHERE a.task_id = g.id), '
                    'o AS (DELETE FROM stent.output o USING gone g WHERE o.task_id = g.id), '
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
@@ -84,7 +108,7 @@ BEGIN
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id), '
                    'e AS (DELETE FROM stent.progress_entry e USING gone g WHERE e.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
-    RETURN gone - kept - remembered - kept_of_trees;
+    RETURN gone - kept - remembered - kept_maps - kept_of_trees;
 END
 $$;
 COMMENT ON FUNCTION stent._empty_partition(regclass) IS 'private: removes or keeps what belongs to the rows of an archive partition';
@@ -111,6 +135,7 @@ BEGIN
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = k.id)
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
+              AND (k.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(k.id, k.finished_at))
             RETURNING k.id, k.args_ref, k.result_ref)
         SELECT count(*) FROM done,
                LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
@@ -174,6 +199,7 @@ BEGIN
                                                      AND a.finished_at + m.ttl > stent.now())
           AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = a.execution_id)
           AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = a.id)
+          AND (a.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(a.id, a.finished_at))
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
            LATERAL (SELECT stent._forget(ARRAY[done.id], ARRAY[done.args_ref, done.result_ref])) f
