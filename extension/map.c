@@ -140,6 +140,7 @@ map_begin(MapBuilder *builder, Store *store, const Options *options, const MapOp
 							.task = task,
 							.row = {.id = task->id,
 									.execution_id = task->execution_id,
+									.lane_id = task->lane_id,
 									.chunk_size = chunk_size_of(options->function, map),
 									.limit = map->limit,
 									.collect = map->collect,
