@@ -100,6 +100,8 @@ filter_passes(const ClaimFilter *filter, const Function *function, const Lane *l
 	Datum *tags;
 	int n;
 
+	if (lane->chunks && !filter->chunks)
+		return false;
 	if (filter->functions != NULL &&
 		!is_among(function->name, filter->functions, filter->n_functions))
 		return false;

@@ -48,6 +48,7 @@ typedef struct ClaimFilter
 	int n_functions;
 	char **tags; /* a task with tags needs one of them; NULL: none needed */
 	int n_tags;
+	bool chunks; /* takes chunks of maps, too */
 } ClaimFilter;
 
 typedef struct Claimer

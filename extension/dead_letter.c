@@ -96,11 +96,15 @@ static void replay_of_map(Store *store, int64 map_id, const char *queue, bool re
 static void
 replay(Store *store, Task *task, const char *queue, bool reset_retries)
 {
-	const Lane *lane = lane_get(store, task->lane_id);
 	Timestamp now = clock_now();
 
 	if (queue != NULL)
-		task->lane_id = lane_intern(store, lane->role, lane->function_id, queue, lane->tags);
+	{
+		Lane lane = *lane_get(store, task->lane_id);
+
+		lane.queue = unconstify(char *, queue);
+		task->lane_id = lane_intern_like(store, &lane);
+	}
 	if (task->deadline != NO_TIME)
 		task->deadline += now - task->finished_at; /* being dead takes no time */
 	task->due_at = now;                            /* since then it is ready again */

@@ -41,7 +41,8 @@ enum
 	LANE_FUNCTION_ID,
 	LANE_QUEUE,
 	LANE_TAGS,
-	LANE_COLUMNS = LANE_TAGS
+	LANE_CHUNKS,
+	LANE_COLUMNS = LANE_CHUNKS
 };
 
 enum
@@ -195,13 +196,24 @@ same_array(ArrayType *a, ArrayType *b)
 	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
+/* Whether a stored lane is of chunks; none is where the tables do not know of them yet. */
+static bool
+slot_chunks(TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum value = store_column(slot, LANE_CHUNKS, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 static bool
 lane_matches(TupleTableSlot *slot, void *content)
 {
 	Lane *lane = content;
 	bool isnull;
 
-	return DatumGetInt32(slot_getattr(slot, LANE_FUNCTION_ID, &isnull)) == lane->function_id &&
+	return slot_chunks(slot) == lane->chunks &&
+		   DatumGetInt32(slot_getattr(slot, LANE_FUNCTION_ID, &isnull)) == lane->function_id &&
 		   strcmp(slot_text(slot, LANE_ROLE), lane->role) == 0 &&
 		   strcmp(slot_text(slot, LANE_QUEUE), lane->queue) == 0 &&
 		   same_array(DatumGetArrayTypeP(slot_getattr(slot, LANE_TAGS, &isnull)), lane->tags);
@@ -223,30 +235,35 @@ remember_lane(const Lane *lane)
 	MemoryContextSwitchTo(old);
 }
 
-/* The id of the lane with this content; tags are sorted and unique. */
+/* The id of the lane with the same content but for its id; tags are sorted and unique. */
 int32
-lane_intern(Store *store, const char *role, int32 function_id, const char *queue, ArrayType *tags)
+lane_intern_like(Store *store, const Lane *like)
 {
 	StoreRel *table;
-	Lane lane = {.function_id = function_id};
+	Lane lane = {.function_id = like->function_id,
+				 .queue = like->queue,
+				 .tags = like->tags,
+				 .chunks = like->chunks};
 	uint64 digest;
 	InternedId *entry;
 	bool found;
 
 	prepare_caches();
-	strlcpy(lane.role, role, NAMEDATALEN);
-	lane.queue = unconstify(char *, queue);
-	lane.tags = tags;
-	digest =
-		mix(mix(mix(function_id, role, strlen(role)), queue, strlen(queue)), tags, VARSIZE(tags));
+	strlcpy(lane.role, like->role, NAMEDATALEN);
+	digest = mix(mix(mix(lane.function_id, lane.role, strlen(lane.role)), lane.queue,
+					 strlen(lane.queue)),
+				 lane.tags, VARSIZE(lane.tags));
+	if (lane.chunks)
+		digest = mix(digest, "chunks", strlen("chunks"));
 
 	entry = hash_search(lane_ids, &digest, HASH_FIND, NULL);
 	if (entry != NULL)
 	{
 		const Lane *known = lane_get(store, entry->id);
 
-		if (known->function_id == function_id && strcmp(known->role, role) == 0 &&
-			strcmp(known->queue, queue) == 0 && same_array(known->tags, tags))
+		if (known->function_id == lane.function_id && known->chunks == lane.chunks &&
+			strcmp(known->role, lane.role) == 0 && strcmp(known->queue, lane.queue) == 0 &&
+			same_array(known->tags, lane.tags))
 			return entry->id;
 	}
 
@@ -260,10 +277,11 @@ lane_intern(Store *store, const char *role, int32 function_id, const char *queue
 		lane.id = store_next_small_id();
 		values[LANE_ID - 1] = Int32GetDatum(lane.id);
 		values[LANE_DIGEST - 1] = Int64GetDatum((int64) digest);
-		values[LANE_ROLE - 1] = CStringGetTextDatum(role);
-		values[LANE_FUNCTION_ID - 1] = Int32GetDatum(function_id);
-		values[LANE_QUEUE - 1] = CStringGetTextDatum(queue);
-		values[LANE_TAGS - 1] = PointerGetDatum(tags);
+		values[LANE_ROLE - 1] = CStringGetTextDatum(lane.role);
+		values[LANE_FUNCTION_ID - 1] = Int32GetDatum(lane.function_id);
+		values[LANE_QUEUE - 1] = CStringGetTextDatum(lane.queue);
+		values[LANE_TAGS - 1] = PointerGetDatum(lane.tags);
+		values[LANE_CHUNKS - 1] = BoolGetDatum(lane.chunks);
 		store_insert(store, table, values, nulls);
 		unsure = true;
 	}
@@ -276,6 +294,26 @@ lane_intern(Store *store, const char *role, int32 function_id, const char *queue
 	entry = hash_search(lane_ids, &digest, HASH_ENTER, &found);
 	entry->id = lane.id;
 	return lane.id;
+}
+
+/* The id of the lane with this content, of ordinary tasks; tags are sorted and unique. */
+int32
+lane_intern(Store *store, const char *role, int32 function_id, const char *queue, ArrayType *tags)
+{
+	Lane lane = {.function_id = function_id, .queue = unconstify(char *, queue), .tags = tags};
+
+	strlcpy(lane.role, role, NAMEDATALEN);
+	return lane_intern_like(store, &lane);
+}
+
+/* The id of the lane that chunks of a lane's maps stand in. */
+int32
+lane_for_chunks(Store *store, int32 id)
+{
+	Lane lane = *lane_get(store, id);
+
+	lane.chunks = true;
+	return lane_intern_like(store, &lane);
 }
 
 /*
@@ -304,6 +342,7 @@ lane_find(Store *store, int32 id)
 	strlcpy(lane.role, slot_text(table->out, LANE_ROLE), NAMEDATALEN);
 	lane.queue = slot_text(table->out, LANE_QUEUE);
 	lane.tags = DatumGetArrayTypeP(slot_getattr(table->out, LANE_TAGS, &isnull));
+	lane.chunks = slot_chunks(table->out);
 	remember_lane(&lane);
 	if (GetTopTransactionIdIfAny() != InvalidTransactionId)
 		unsure = true;

@@ -20,12 +20,15 @@ typedef struct Lane
 	char role[NAMEDATALEN];
 	char *queue;
 	ArrayType *tags;
+	bool chunks; /* of maps */
 	Oid role_oid; /* see lane_role */
 	uint64 role_generation;
 } Lane;
 
 extern int32 lane_intern(Store *store, const char *role, int32 function_id, const char *queue,
 						 ArrayType *tags);
+extern int32 lane_intern_like(Store *store, const Lane *like);
+extern int32 lane_for_chunks(Store *store, int32 id);
 extern const Lane *lane_find(Store *store, int32 id);
 extern const Lane *lane_get(Store *store, int32 id);
 extern Oid lane_role(const Lane *lane);

@@ -111,7 +111,7 @@ apply(Store *store, Task *task, const Lane *old, const Change *change)
 		lane.queue = change->queue != NULL ? change->queue : pstrdup(old->queue);
 		lane.tags = change->tags != NULL ? change->tags
 										 : DatumGetArrayTypePCopy(PointerGetDatum(old->tags));
-		lane_id = lane_intern(store, lane.role, lane.function_id, lane.queue, lane.tags);
+		lane_id = lane_intern_like(store, &lane);
 	}
 	if (change->has_time && (change->due_at != NO_TIME || task->state == TASK_SCHEDULED))
 	{

@@ -36,7 +36,8 @@ COMMENT ON TABLE stent.function IS
   'private: registered names; an unregistered one keeps its row while tasks or history refer to it';
 
 -- Lanes and policies are immutable and found by digest. Two open transactions
--- may each add the same one: the twins mean the same and nobody waits.
+-- may each add the same one: the twins mean the same and nobody waits. chunks: the lane is
+-- of chunks of maps, which not every worker takes.
 CREATE TABLE stent.lane (
     id integer NOT NULL,
     digest bigint NOT NULL,
@@ -44,11 +45,12 @@ CREATE TABLE stent.lane (
     function_id integer NOT NULL,
     queue text NOT NULL,
     tags text[] NOT NULL,
+    chunks boolean NOT NULL DEFAULT false,
     CONSTRAINT lane_pkey PRIMARY KEY (id)
 );
 CREATE INDEX lane_digest_idx ON stent.lane (digest);
 COMMENT ON TABLE stent.lane IS
-  'private: (role, function, queue, tag set); all ready tasks of a lane are equally claimable';
+  'private: (role, function, queue, tag set, chunks of maps or not); all ready tasks of a lane are equally claimable';
 
 CREATE TABLE stent.retry_policy (
     id integer NOT NULL,
