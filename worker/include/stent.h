@@ -178,6 +178,11 @@ extern "C"
 		double timeout;      /* seconds this attempt may take; < 0: any time */
 		double time_left;    /* seconds until the execution's max_duration is over; < 0: none */
 		double lease;        /* seconds the lease holds from the claim */
+		/*
+		 * > 0: it is a chunk of a map, args is an array of so many items to run. Complete it
+		 * with an array of as many outcomes, {"result": any} or {"error": object}, in order.
+		 */
+		int items;
 	} StentTask;
 
 	/* The answer of any request; which fields mean something depends on the request. */
@@ -214,6 +219,7 @@ extern "C"
 		StentNames queues;
 		StentNames tags;
 		double lease; /* seconds; <= 0: the server's stent.lease_duration */
+		bool chunks;  /* take chunks of maps, too: only if the answer of worker_start has "chunks": true */
 	} StentClaim;
 
 	STENT_API StentStatus stent_send_claim(StentConn *conn, const StentClaim *claim, StentDone done,

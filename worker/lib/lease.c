@@ -33,6 +33,12 @@ begin_claim(StentConn *conn, const StentClaim *claim, StentError *error)
 	return STENT_OK;
 }
 
+static StatementId
+claim_statement(const StentClaim *claim)
+{
+	return claim->chunks ? STATEMENT_CLAIM_CHUNKS : STATEMENT_CLAIM;
+}
+
 /* Asks for tasks to run. */
 StentStatus
 stent_send_claim(StentConn *conn, const StentClaim *claim, StentDone done, void *arg,
@@ -40,7 +46,8 @@ stent_send_claim(StentConn *conn, const StentClaim *claim, StentDone done, void 
 {
 	StentStatus status = begin_claim(conn, claim, error);
 
-	return status != STENT_OK ? status : query_send(conn, STATEMENT_CLAIM, 0, done, arg, error);
+	return status != STENT_OK ? status
+							  : query_send(conn, claim_statement(claim), 0, done, arg, error);
 }
 
 /* Takes tasks to run; *tasks is the caller's, and NULL if there are none. */
@@ -54,7 +61,7 @@ stent_claim(StentConn *conn, const StentClaim *claim, StentTask **tasks, size_t 
 	*tasks = NULL;
 	*n = 0;
 	if (status == STENT_OK)
-		status = await_send(conn, STATEMENT_CLAIM, 0, &answer, error);
+		status = await_send(conn, claim_statement(claim), 0, &answer, error);
 	if (status != STENT_OK)
 		return status;
 	*tasks = answer.reply.tasks;

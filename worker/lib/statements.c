@@ -25,6 +25,21 @@ static const Statement statements[N_STATEMENTS] = {
 			6,
 			{TYPE_TEXT, TYPE_INT4, TYPE_TEXT_ARRAY, TYPE_TEXT_ARRAY, TYPE_TEXT_ARRAY, TYPE_FLOAT8},
 		},
+	/* Before 0.5 the function knows neither chunks nor items. */
+	[STATEMENT_CLAIM_CHUNKS] =
+		{
+			"claim_chunks",
+			"SELECT c.task_id, c.token, c.execution_id, c.function, c.queue, c.priority, c.attempt,"
+			" c.args, c.headers, c.version, c.role,"
+			" pg_catalog.date_part('epoch', c.timeout),"
+			" pg_catalog.date_part('epoch', c.time_left),"
+			" pg_catalog.date_part('epoch', c.lease_for), c.items"
+			" FROM stent.claim(worker => $1, max => $2, functions => $3, queues => $4, tags => $5,"
+			" lease => pg_catalog.make_interval(secs => $6), chunks => true) c",
+			ANSWER_TASKS,
+			6,
+			{TYPE_TEXT, TYPE_INT4, TYPE_TEXT_ARRAY, TYPE_TEXT_ARRAY, TYPE_TEXT_ARRAY, TYPE_FLOAT8},
+		},
 	[STATEMENT_COMPLETE] =
 		{
 			"complete",

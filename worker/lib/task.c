@@ -32,6 +32,7 @@ enum
 	COLUMN_TIMEOUT,
 	COLUMN_TIME_LEFT,
 	COLUMN_LEASE,
+	COLUMN_ITEMS, /* only of a claim that takes chunks */
 	N_COLUMNS
 };
 
@@ -47,15 +48,16 @@ static const struct
 	[COLUMN_HEADERS] = {TYPE_JSONB, false},    [COLUMN_VERSION] = {TYPE_TEXT, false},
 	[COLUMN_ROLE] = {TYPE_TEXT, false},        [COLUMN_TIMEOUT] = {TYPE_FLOAT8, false},
 	[COLUMN_TIME_LEFT] = {TYPE_FLOAT8, false}, [COLUMN_LEASE] = {TYPE_FLOAT8, true},
+	[COLUMN_ITEMS] = {TYPE_INT4, false},
 };
 
 /* Whether the answer has our columns, and values where we need them. */
 static bool
 is_expected(const PGresult *result)
 {
-	if (PQnfields(result) != N_COLUMNS)
+	if (PQnfields(result) != N_COLUMNS && PQnfields(result) != COLUMN_ITEMS)
 		return false;
-	for (int column = 0; column < N_COLUMNS; column++)
+	for (int column = 0; column < PQnfields(result); column++)
 	{
 		if (PQftype(result, column) != columns[column].type)
 			return false;
@@ -115,6 +117,22 @@ read_json(const PGresult *result, int row, int column, json_t **value, const cha
 	return STENT_BAD_ANSWER;
 }
 
+/* How many items a chunk has, which is as many as its args; 0: it is no chunk; -1: that makes no sense. */
+static int
+read_items(const PGresult *result, int row, const StentTask *task)
+{
+	int items;
+
+	if (PQnfields(result) <= COLUMN_ITEMS || PQgetisnull(result, row, COLUMN_ITEMS))
+		return 0;
+	items = field_int4(PQgetvalue(result, row, COLUMN_ITEMS));
+	/* what jansson cannot keep can only be failed as a whole */
+	if (items < 1 || (task->args != NULL && (!json_is_array(task->args) ||
+											 json_array_size(task->args) != (size_t) items)))
+		return -1;
+	return items;
+}
+
 /* Reads one row; what it has taken when it fails is freed with the task. */
 static StentStatus
 read_task(const PGresult *result, int row, StentTask *task, char **room)
@@ -136,7 +154,10 @@ read_task(const PGresult *result, int row, StentTask *task, char **room)
 	status = read_json(result, row, COLUMN_ARGS, &task->args, &task->problem);
 	if (status == STENT_OK)
 		status = read_json(result, row, COLUMN_HEADERS, &task->headers, &task->problem);
-	return status;
+	if (status != STENT_OK)
+		return status;
+	task->items = read_items(result, row, task);
+	return task->items < 0 ? STENT_BAD_ANSWER : STENT_OK;
 }
 
 /* Reads the answer to a claim; *tasks is NULL if there are none. */

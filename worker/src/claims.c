@@ -54,8 +54,9 @@ struct Claims
 	int generation; /* of groups */
 	int reserved;
 	int sent;
-	int stale; /* claims on their way for groups of before */
-	int wakes; /* how often we were told of work */
+	int stale;   /* claims on their way for groups of before */
+	int wakes;   /* how often we were told of work */
+	bool chunks; /* the server gives chunks of maps to who asks for them */
 	bool allowed;
 	bool armed; /* worker_wait was sent, and nothing woke us since */
 	bool paused;
@@ -195,6 +196,12 @@ claims_wake(Claims *claims)
 		claims->groups[i].dry = false;
 	}
 	claims_look(claims);
+}
+
+void
+claims_take_chunks(Claims *claims, bool chunks)
+{
+	claims->chunks = chunks;
 }
 
 void
@@ -377,7 +384,8 @@ send_claim(Claims *claims, StentConn *conn, size_t i, int max)
 						  .functions = {group->names, group->awake},
 						  .queues = names_of(&config->queues),
 						  .tags = names_of(&config->tags),
-						  .lease = config->lease};
+						  .lease = config->lease,
+						  .chunks = claims->chunks};
 
 	if (claim != NULL)
 		*claim = (Claim){.claims = claims,

@@ -146,6 +146,7 @@ held_unref(Held *held)
 		return;
 	if (held->function != NULL)
 		function_unref(held->function);
+	items_free(held->items);
 	free(held);
 }
 
@@ -163,12 +164,31 @@ held_move(Held *held, HeldState state)
 	held->state = state;
 }
 
+/* Starts the task, or the next item of a chunk; false: it cannot be started now. */
+static bool
+held_start(Held *held, const StentTask *task)
+{
+	char problem[CONFIG_PROBLEM_LENGTH] = "";
+
+	held->over_at = 0;
+	held_over_in(held, task->timeout);
+	held_over_in(held, task->time_left);
+	held_over_in(held, held->function->timeout > 0 ? held->function->timeout : -1);
+	held->run = run_start(held->pool->base, held->function->handler, task, &run_events, held,
+						  problem, sizeof(problem));
+	if (held->run != NULL)
+		return true;
+	log_error("task cannot be started", LOG_INT("task", held->id),
+			  LOG_STR("function", held->function->name), LOG_STR("error", problem));
+	claims_pause(held->pool->claims);
+	return false;
+}
+
 void
 held_begin(Pool *pool, const StentTask *task, double claimed_at)
 {
 	Held *held = calloc(1, sizeof(Held));
 	Function *function = config_function(pool->config, task->function);
-	char problem[CONFIG_PROBLEM_LENGTH] = "";
 
 	if (held == NULL)
 	{
@@ -204,23 +224,20 @@ held_begin(Pool *pool, const StentTask *task, double claimed_at)
 	}
 	held->function = function_ref(function);
 	claims_count(pool->claims, function, 1);
-	held_over_in(held, task->timeout);
-	held_over_in(held, task->time_left);
-	held_over_in(held, function->timeout > 0 ? function->timeout : -1);
-	held->run =
-		run_start(pool->base, function->handler, task, &run_events, held, problem, sizeof(problem));
-	if (held->run == NULL)
+	if (task->items > 0)
+		held->items = items_new(task, claimed_at);
+	if (task->items > 0 && held->items == NULL)
+		log_error("out of memory: a chunk is given back", LOG_INT("task", held->id));
+	if ((task->items > 0 && held->items == NULL) ||
+		!held_start(held, held->items != NULL ? items_next(held->items, loop_now()) : task))
 	{
-		log_error("task cannot be started", LOG_INT("task", held->id),
-				  LOG_STR("function", function->name), LOG_STR("error", problem));
 		claims_count(pool->claims, function, -1);
-		claims_pause(pool->claims);
 		held_end(held, END_RELEASE, NULL, NULL);
 		return;
 	}
 	if (log_wants(LOG_DEBUG))
 		log_debug("task started", LOG_INT("task", held->id), LOG_STR("function", function->name),
-				  LOG_INT("attempt", held->attempt));
+				  LOG_INT("attempt", held->attempt), LOG_INT("items", task->items));
 	leases_add(held);
 }
 
@@ -280,7 +297,35 @@ run_output(Run *run, const char *stream, const void *data, size_t size, void *ar
 	return output_add(held, stream, data, size);
 }
 
-/* From the handler: the run is over, its slot is free. */
+/*
+ * An item of a chunk has come to its end: the next one follows in its slot, if there is
+ * one and we are not to leave.
+ */
+static bool
+run_next_item(Held *held)
+{
+	const StentTask *item;
+
+	if (held->disowned || held->give_back || held->pool->closed)
+		return false;
+	item = items_next(held->items, loop_now());
+	return item != NULL && held_start(held, item);
+}
+
+/* The chunk goes no further here: what was done is told, and what was not run goes back. */
+static void
+chunk_end(Held *held)
+{
+	json_t *outcomes;
+	json_t *effects;
+
+	if (items_any(held->items) && items_outcomes(held->items, &outcomes, &effects))
+		held_end(held, END_COMPLETE, outcomes, effects);
+	else
+		held_end(held, END_RELEASE, NULL, NULL);
+}
+
+/* From the handler: the run is over; its slot is free, unless another item follows. */
 static void
 run_ended(Run *run, RunEnd *end, void *arg)
 {
@@ -288,14 +333,23 @@ run_ended(Run *run, RunEnd *end, void *arg)
 
 	(void) run;
 	held->run = NULL;
-	output_close(held);
 	if (held->disowned || held->give_back)
 	{
 		json_decref(end->value);
 		json_decref(end->effects);
 	}
+	else if (held->items != NULL)
+		items_take(held->items, end);
+	if (held->items != NULL && run_next_item(held))
+	{
+		held_unref(held);
+		return;
+	}
+	output_close(held);
 	if (held->disowned)
 		held_forget(held);
+	else if (held->items != NULL)
+		chunk_end(held);
 	else if (held->give_back)
 		held_end(held, END_RELEASE, NULL, NULL);
 	else

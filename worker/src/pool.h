@@ -11,6 +11,7 @@
  *	output.c	stores what they write
  *	ends.c		tells their ends
  *	leases.c	keeps their leases
+ *	items.c		the items of one that is a chunk
  */
 #ifndef STENT_WORKER_POOL_H
 #define STENT_WORKER_POOL_H
@@ -22,6 +23,7 @@
 
 #include "config.h"
 #include "handler.h"
+#include "items.h"
 #include "link.h"
 #include "stent.h"
 
@@ -73,6 +75,7 @@ struct Held
 	Function *function; /* NULL: not served any more */
 	HeldState state;
 	Run *run;
+	Items *items; /* of a chunk: run is that of one of them; NULL: it is none */
 
 	bool give_back; /* release it when its run is over */
 	bool disowned;  /* the lease is not ours any more: say nothing */
@@ -158,6 +161,8 @@ extern void held_move(Held *held, HeldState state);
 extern Claims *claims_new(Pool *pool);
 extern void claims_free(Claims *claims);
 extern bool claims_configure(Claims *claims); /* false: out of memory; as before */
+/* Does the server give chunks to who asks for them? */
+extern void claims_take_chunks(Claims *claims, bool chunks);
 /* May claim from now on (the worker is known to the server, and listens), or may not. */
 extern void claims_allow(Claims *claims, bool allowed);
 /* There may be work: a notification, or the connection is new. */

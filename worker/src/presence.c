@@ -125,6 +125,8 @@ start_answered(StentConn *conn, const StentReply *reply, void *arg)
 		daemon_look_ready(daemon);
 		return;
 	}
+	/* one before 0.5 says nothing of them, and its claim() does not know the word */
+	claims_take_chunks(daemon->pool->claims, json_is_true(json_object_get(reply->json, "chunks")));
 	/* a standby that was promoted meanwhile refused it */
 	if (!daemon->listening)
 		presence_listen(daemon);
