@@ -8,6 +8,8 @@
  * entry for its expiry. A task that has lost a worker before gets a lease of its own: what
  * takes its worker with it must not be charged to its neighbours again and again.
  *
+ * Chunks of maps stand in lanes of their own, which only those claim from who ask for them.
+ *
  * Limits hold as they do for executors, but outlive the transaction: see place.c.
  */
 #include "postgres.h"
@@ -36,6 +38,7 @@
 #include "lease.h"
 #include "lease_call.h"
 #include "line.h"
+#include "map.h"
 #include "observe.h"
 #include "place.h"
 #include "rate.h"
@@ -441,6 +444,7 @@ enum
 	COLUMN_TIMEOUT,
 	COLUMN_TIME_LEFT,
 	COLUMN_LEASE,
+	COLUMN_ITEMS, /* 0.4 has none; nor has it chunks */
 	COLUMNS
 };
 
@@ -450,9 +454,15 @@ put_row(Claim *claim, ReturnSetInfo *set, const Task *task, int64 token, Timesta
 	Store *store = claim->store;
 	const Lane *lane = lane_get(store, task->lane_id);
 	const Function *function = function_by_id(store, task->function_id);
-	Jsonb *args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
+	Jsonb *args;
+	int items = 0;
 	Datum values[COLUMNS];
 	bool nulls[COLUMNS] = {0};
+
+	if (task->chunk >= 0)
+		args = chunk_open_items(store, task, &items);
+	else
+		args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
 
 	values[COLUMN_TASK_ID] = Int64GetDatum(task->id);
 	values[COLUMN_TOKEN] = Int64GetDatum(token);
@@ -475,6 +485,8 @@ put_row(Claim *claim, ReturnSetInfo *set, const Task *task, int64 token, Timesta
 		values[COLUMN_TIME_LEFT] =
 			IntervalPGetDatum(interval_from_us(Max(task->deadline - now, 0)));
 	values[COLUMN_LEASE] = IntervalPGetDatum(interval_from_us(claim->lease_us));
+	values[COLUMN_ITEMS] = Int32GetDatum(items);
+	nulls[COLUMN_ITEMS] = task->chunk < 0;
 	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 }
 
@@ -589,6 +601,15 @@ stent_claim(PG_FUNCTION_ARGS)
 	claim.queues = names_argument(fcinfo, 3, "queues", &claim.n_queues);
 	claim.filter.tags = names_argument(fcinfo, 4, "tags", &claim.filter.n_tags);
 	claim.lease_us = lease_call_duration(fcinfo, 5);
+	/* 0.4 does not ask */
+	if (PG_NARGS() > 6)
+	{
+		if (PG_ARGISNULL(6))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("chunks must not be null"),
+					 errhint("Give true if the worker can run chunks of maps, else false.")));
+		claim.filter.chunks = PG_GETARG_BOOL(6);
+	}
 	do_claim(&claim, set);
 	return (Datum) 0;
 }

@@ -6,6 +6,9 @@
  * if the token does not hold it. The batch forms wait for nobody, for one task that
  * somebody is at must not keep the others; they answer with a word for each. Both change
  * nothing for a task that the token does not hold (lease.c).
+ *
+ * The result of a chunk of a map says what became of each of its items; what follows for
+ * the chunk is map.h's. It may be retried, or, where some items were not run, go back.
  */
 #include "postgres.h"
 
@@ -25,6 +28,7 @@
 #include "json.h"
 #include "lease.h"
 #include "lease_call.h"
+#include "map.h"
 #include "notes.h"
 #include "registry.h"
 
@@ -46,6 +50,66 @@ typedef struct Items
 	const char **outcomes;
 } Items;
 
+/* What became of a task that may be tried again. */
+static const char *
+end_word(const Task *task)
+{
+	if (task->state == TASK_SCHEDULED)
+		return "retry";
+	return task->state == TASK_READY ? "released" : task_state_name(task->state);
+}
+
+static bool
+is_past_deadline(const Task *task)
+{
+	return task->deadline != NO_TIME && clock_now() >= task->deadline;
+}
+
+/* Take a chunk by locking its lease, from which it may go back, and its row. */
+static LeaseOutcome
+take_chunk(LeaseCall *call, Task *task, Lease *lease, int member)
+{
+	LeaseOutcome outcome = lease_call_lock(call, lease);
+
+	if (outcome == LEASE_HELD)
+		outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
+	if (outcome != LEASE_HELD)
+		return outcome;
+	STENT_FAULT("end_chunk_after_take");
+	task->holds_no_places = !lease->places;
+	lease->gone[member] = true;
+	task->started_at = lease->claimed_at;
+	task->changed = true;
+	task_move(call->store, task, TASK_RUNNING);
+	return LEASE_HELD;
+}
+
+/* A chunk of a map was run: note what became of its items. */
+static LeaseOutcome
+complete_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int member)
+{
+	LeaseCall *call = &ending->call;
+	LeaseOutcome outcome = take_chunk(call, task, lease, member);
+	Attempt attempt = {0};
+
+	if (outcome != LEASE_HELD)
+		return outcome;
+	if (is_past_deadline(task))
+		complete_past_deadline(call->store, task);
+	else
+	{
+		chunk_given(call->store, task,
+					items->values == NULL || items->values[i] == NULL ? json_null()
+																	  : items->values[i],
+					&attempt);
+		if (items->effects != NULL)
+			effects_apply(&items->effects[i], task, &ending->deltas);
+		chunk_settle(call->store, task, &attempt);
+	}
+	items->outcomes[i] = end_word(task);
+	return LEASE_HELD;
+}
+
 /* Take the task by deleting its row, and archive it with its result. */
 static LeaseOutcome
 complete_one(Ending *ending, Items *items, int i)
@@ -59,6 +123,10 @@ complete_one(Ending *ending, Items *items, int i)
 
 	if (task == NULL)
 		return outcome;
+	if (task->chunk >= 0)
+		return complete_chunk(ending, items, i, task, lease, member);
+	if (items->values != NULL && items->values[i] != NULL)
+		json_check_size(items->values[i], "result");
 	outcome = lease_delete_task(call->store, task, call->wait);
 	if (outcome != LEASE_HELD)
 		return outcome;
@@ -66,7 +134,7 @@ complete_one(Ending *ending, Items *items, int i)
 	task->holds_no_places = !lease->places;
 	lease->gone[member] = true;
 	task_move(call->store, task, TASK_RUNNING);
-	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+	if (is_past_deadline(task))
 		complete_past_deadline(call->store, task);
 	else
 	{
@@ -88,6 +156,28 @@ is_final(Jsonb *error)
 	return value != NULL && value->type == jbvBool && !value->val.boolean;
 }
 
+/* All items of a chunk that were to be run have failed with the same error. */
+static LeaseOutcome
+fail_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int member)
+{
+	LeaseCall *call = &ending->call;
+	LeaseOutcome outcome = take_chunk(call, task, lease, member);
+	Jsonb *error = items->values[i];
+	Attempt attempt = {0};
+
+	if (outcome != LEASE_HELD)
+		return outcome;
+	if (is_past_deadline(task))
+		complete_past_deadline(call->store, task);
+	else
+	{
+		chunk_given_error(call->store, task, error_code(error), error, is_final(error), &attempt);
+		chunk_settle(call->store, task, &attempt);
+	}
+	items->outcomes[i] = end_word(task);
+	return LEASE_HELD;
+}
+
 /* Lock the task's row, and retry or bury it. */
 static LeaseOutcome
 fail_one(Ending *ending, Items *items, int i)
@@ -101,6 +191,8 @@ fail_one(Ending *ending, Items *items, int i)
 
 	if (task == NULL)
 		return outcome;
+	if (task->chunk >= 0)
+		return fail_chunk(ending, items, i, task, lease, member);
 	outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
 	if (outcome != LEASE_HELD)
 		return outcome;
@@ -108,12 +200,12 @@ fail_one(Ending *ending, Items *items, int i)
 	task->holds_no_places = !lease->places;
 	lease->gone[member] = true;
 	task_move(call->store, task, TASK_RUNNING);
-	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+	if (is_past_deadline(task))
 		complete_past_deadline(call->store, task);
 	else
 		complete_failure_given(call->store, task, lease_call_error_code(items->values[i]),
 							   items->values[i], is_final(items->values[i]));
-	items->outcomes[i] = task->state == TASK_SCHEDULED ? "retry" : task_state_name(task->state);
+	items->outcomes[i] = end_word(task);
 	return LEASE_HELD;
 }
 
@@ -200,15 +292,30 @@ check_errors(Items *items)
 }
 
 static void
-check_results(Items *items)
+check_effects(Items *items)
 {
-	for (int i = 0; i < items->n; i++)
+	for (int i = 0; items->effects != NULL && i < items->n; i++)
+		effects_check(&items->effects[i]);
+}
+
+/* Whether a result may be that of a chunk of which some items were not run: it may go back. */
+static bool
+may_go_back(const Items *items)
+{
+	for (int i = 0; items->values != NULL && i < items->n; i++)
 	{
-		if (items->values != NULL && items->values[i] != NULL)
-			json_check_size(items->values[i], "result");
-		if (items->effects != NULL)
-			effects_check(&items->effects[i]);
+		Jsonb *value = items->values[i];
+		JsonElements walk;
+		JsonElement element;
+
+		if (value == NULL || !JB_ROOT_IS_ARRAY(value) || JB_ROOT_IS_SCALAR(value))
+			continue;
+		json_elements_begin(&walk, value);
+		while (json_elements_next(&walk, &element))
+			if (element.type == JENTRY_ISNULL)
+				return true;
 	}
+	return false;
 }
 
 /* The one item of a single form. */
@@ -250,8 +357,8 @@ stent_complete(PG_FUNCTION_ARGS)
 		effects.shared = PG_GETARG_JSONB_P(5);
 	if (!PG_ARGISNULL(6))
 		effects.progress = PG_GETARG_JSONB_P(6);
-	check_results(&items);
-	end_items("stent.complete()", &items, complete_one, true, false);
+	check_effects(&items);
+	end_items("stent.complete()", &items, complete_one, true, may_go_back(&items));
 	PG_RETURN_TEXT_P(cstring_to_text(items.outcomes[0]));
 }
 
@@ -268,8 +375,8 @@ stent_complete_many(PG_FUNCTION_ARGS)
 	items.effects = effects == NULL ? NULL : palloc_array(Effects, items.n);
 	for (int i = 0; effects != NULL && i < items.n; i++)
 		effects_read(&items.effects[i], effects[i]);
-	check_results(&items);
-	end_items("stent.complete_many()", &items, complete_one, false, false);
+	check_effects(&items);
+	end_items("stent.complete_many()", &items, complete_one, false, may_go_back(&items));
 	PG_RETURN_DATUM(lease_call_words(items.outcomes, items.n));
 }
 

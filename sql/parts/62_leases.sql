@@ -12,6 +12,7 @@ CREATE FUNCTION stent.claim(
     queues text[] DEFAULT NULL,
     tags text[] DEFAULT NULL,
     lease interval DEFAULT NULL,
+    chunks boolean DEFAULT false,
     OUT task_id bigint,
     OUT token bigint,
     OUT execution_id bigint,
@@ -25,11 +26,12 @@ CREATE FUNCTION stent.claim(
     OUT role text,
     OUT timeout interval,
     OUT time_left interval,
-    OUT lease_for interval)
+    OUT lease_for interval,
+    OUT items integer)
 RETURNS SETOF record
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_claim';
-COMMENT ON FUNCTION stent.claim(text, integer, text[], text[], text[], interval) IS
-  'takes up to max (1 to 1000) ready external tasks, whoever dispatched them, highest priority first, for a lease (100 ms to 7 days; NULL: stent.lease_duration): until it is over, and renewed by heartbeat, they are the worker''s, who ends each by complete, fail or release. NULL for functions, queues: all; they need not exist. A worker with tags is not given tasks that have tags, but none of these. token proves the claim; attempt counts from 1; timeout bounds the attempt and time_left the execution, NULL: nothing does; both are the worker''s to keep. Limits, pauses and keys hold. 22004, 22023 for arguments; 55000 in a handler';
+COMMENT ON FUNCTION stent.claim(text, integer, text[], text[], text[], interval, boolean) IS
+  'takes up to max (1 to 1000) ready external tasks, whoever dispatched them, highest priority first, for a lease (100 ms to 7 days; NULL: stent.lease_duration): until it is over, and renewed by heartbeat, they are the worker''s, who ends each by complete, fail or release. NULL for functions, queues: all; they need not exist. A worker with tags is not given tasks that have tags, but none of these. token proves the claim; attempt counts from 1; timeout bounds the attempt and time_left the execution, NULL: nothing does; both are the worker''s to keep. With chunks, chunks of maps are given, too: items says how many items args, an array, has; NULL: it is no chunk. Limits, pauses and keys hold. 22004, 22023 for arguments; 55000 in a handler';
 
 CREATE FUNCTION stent.complete(
     task_id bigint,
@@ -42,7 +44,7 @@ CREATE FUNCTION stent.complete(
 RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_complete';
 COMMENT ON FUNCTION stent.complete(bigint, bigint, jsonb, jsonb, jsonb, jsonb, jsonb) IS
-  'the task is done: ''completed'', or ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. With it, and only if the token holds the task, counters {"name": number} are added and context {"key": value} is set, of its execution; shared {"key": whole number} is added to shared values, as shared_add_int does; and progress [{"step": text, "detail": any}] is told. ST012 if the token does not hold the task; then, and after any error, nothing was changed. 22023 for effects of the wrong shape, 54000 for a result over stent.max_payload_size, P0002, 42804, 22003 as shared_add_int';
+  'the task is done: ''completed'', or ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. With it, and only if the token holds the task, counters {"name": number} are added and context {"key": value} is set, of its execution; shared {"key": whole number} is added to shared values, as shared_add_int does; and progress [{"step": text, "detail": any}] is told. Of a chunk, result is an array with one outcome for each item in order: {"result": any}, {"error": object as fail takes it}, or null, not run; then also ''retry'', failed items are tried again by the policy, or ''released'', only such that were not run are left. ST012 if the token does not hold the task; then, and after any error, nothing was changed. 22023 for outcomes or effects of the wrong shape, 54000 for a result over stent.max_payload_size, P0002, 42804, 22003 as shared_add_int';
 
 CREATE FUNCTION stent.complete_many(
     task_ids bigint[],
@@ -52,12 +54,12 @@ CREATE FUNCTION stent.complete_many(
 RETURNS text[]
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_complete_many';
 COMMENT ON FUNCTION stent.complete_many(bigint[], bigint[], jsonb[], jsonb[]) IS
-  'complete for 1 to 1000 tasks in one transaction; effects are objects with the keys counters, context, shared and progress. Returns for each completed, timed_out, cancelled, lost, ended or busy. An error, which effects may cause, is one of the whole call: then nothing was changed, and complete them one by one';
+  'complete for 1 to 1000 tasks in one transaction; effects are objects with the keys counters, context, shared and progress. Returns for each completed, of chunks also retry and released, timed_out, cancelled, lost, ended or busy. An error, which effects may cause, is one of the whole call: then nothing was changed, and complete them one by one';
 
 CREATE FUNCTION stent.fail(task_id bigint, token bigint, error jsonb) RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_fail';
 COMMENT ON FUNCTION stent.fail(bigint, bigint, jsonb) IS
-  'the attempt failed: ''retry'' if the policy stored with the task retries it, ''failed'' if it is a dead letter now, ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. error is an object: message, a text; code, a SQLSTATE or the name of an error (default ST014), with which retry_for and no_retry_for compare; detail and hint; retryable, false: whatever the policy says; other keys are kept. ST012 if the token does not hold the task; 22004, 22023 for the error, 54000 for one over stent.max_payload_size';
+  'the attempt failed (of a chunk: that of all its items): ''retry'' if the policy stored with the task retries it, ''failed'' if it is a dead letter now, ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. error is an object: message, a text; code, a SQLSTATE or the name of an error (default ST014), with which retry_for and no_retry_for compare; detail and hint; retryable, false: whatever the policy says; other keys are kept. ST012 if the token does not hold the task; 22004, 22023 for the error, 54000 for one over stent.max_payload_size';
 
 CREATE FUNCTION stent.fail_many(task_ids bigint[], tokens bigint[], errors jsonb[]) RETURNS text[]
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_fail_many';
