@@ -62,6 +62,17 @@ inline_run(InlineFunction *function, Jsonb *args)
 	return result == NULL ? json_null() : result;
 }
 
+/* Call it for an item of a map. */
+Jsonb *
+inline_run_item(InlineFunction *function, Jsonb *item, bool star)
+{
+	Jsonb *result;
+
+	check_stack_depth();
+	result = handler_call_item(function->handler, function->name, item, star);
+	return result == NULL ? json_null() : result;
+}
+
 /* Both, for a single call. */
 Jsonb *
 inline_call(Store *store, const char *function, Jsonb *args)

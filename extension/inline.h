@@ -15,6 +15,7 @@ typedef struct InlineFunction InlineFunction;
 
 extern InlineFunction *inline_begin(Store *store, const char *name);
 extern Jsonb *inline_run(InlineFunction *function, Jsonb *args);
+extern Jsonb *inline_run_item(InlineFunction *function, Jsonb *item, bool star);
 extern Jsonb *inline_call(Store *store, const char *function, Jsonb *args);
 
 #endif

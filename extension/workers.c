@@ -148,12 +148,24 @@ check_info(Jsonb *info)
 			 errhint("It is for people who look for a worker: host, version and the like.")));
 }
 
+/* Whether claim() knows chunks: the library may be newer than the functions. Within SPI. */
+static bool
+gives_chunks(void)
+{
+	return SPI_execute(
+			   "SELECT WHERE pg_catalog.to_regprocedure('stent.claim(text, integer, text[], "
+			   "text[], text[], interval, boolean)') IS NOT NULL",
+			   true, 1) == SPI_OK_SELECT &&
+		   SPI_processed == 1;
+}
+
 /* What a worker has to know of this database before it claims. */
 static Jsonb *
-answer(int protocol)
+answer(int protocol, bool chunks)
 {
-	char *text = psprintf("{\"protocol\": %d, \"version\": \"%s\", \"lease_seconds\": %.1f}",
-						  protocol, STENT_VERSION, stent_lease_duration / 1000.0);
+	char *text =
+		psprintf("{\"protocol\": %d, \"version\": \"%s\", \"lease_seconds\": %.1f, \"chunks\": %s}",
+				 protocol, STENT_VERSION, stent_lease_duration / 1000.0, chunks ? "true" : "false");
 
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
@@ -184,6 +196,7 @@ stent_worker_start(PG_FUNCTION_ARGS)
 	Datum values[START_ARGUMENTS + 2] = {0};
 	char nulls[START_ARGUMENTS + 3] = "          ";
 	ColdSql cold;
+	bool chunks;
 
 	values[START_WORKER] = worker_argument(fcinfo);
 	require(fcinfo, START_PROTOCOL, "protocol",
@@ -231,8 +244,9 @@ stent_worker_start(PG_FUNCTION_ARGS)
 	/* names that do not come back would heap up: who comes clears away who left long ago */
 	if (SPI_execute("SELECT stent._forget_workers()", false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "removing workers failed");
+	chunks = gives_chunks();
 	cold_end(&cold);
-	PG_RETURN_JSONB_P(answer(PG_GETARG_INT32(START_PROTOCOL)));
+	PG_RETURN_JSONB_P(answer(PG_GETARG_INT32(START_PROTOCOL), chunks));
 }
 
 /* The state that a worker may be in while it is alive. */

@@ -21,12 +21,14 @@ DECLARE
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
         '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_counts(), _oldest_ready(), '
+        'map_query(text, text, integer, integer, text, text, integer, text[], interval, interval, jsonb, jsonb, text), map_results(bigint), '
+        'par_map(text, jsonb, integer, text), parallel_map(text, jsonb, integer, text), par_each(text, jsonb, integer, text), '
         'output_of(bigint, integer), _bucket(text, integer, integer), _leased_now(), _leases()';
     admin constant text :=
         'register(text, regprocedure, text, integer, text[], integer, integer, interval, jsonb, interval, interval, boolean, interval, boolean, text, integer, integer), '
         'unregister(text), pause(text, text), resume(text, text), cleanup(interval), adopt(), health()';
     worker constant text :=
-        'now(), duration(text), health(), claim(text, integer, text[], text[], text[], interval), '
+        'now(), duration(text), health(), claim(text, integer, text[], text[], text[], interval, boolean), '
         'complete(bigint, bigint, jsonb, jsonb, jsonb, jsonb, jsonb), complete_many(bigint[], bigint[], jsonb[], jsonb[]), '
         'fail(bigint, bigint, jsonb), fail_many(bigint[], bigint[], jsonb[]), release(bigint, bigint), release_many(bigint[], bigint[]), '
         'heartbeat(bigint, bigint, interval), heartbeat_many(bigint[], bigint[], interval), '

@@ -190,6 +190,46 @@ bad_tasks(void **state)
 	}
 }
 
+/* Chunks whose number of items is not that of their args. */
+static void
+bad_chunks(void **state)
+{
+	static const char *const bad[] = {"'[1, 2]', 3", "'[]', 0", "'{\"a\": 1}', 1", "'[1]', -1",
+									  "'7', 1"};
+	StentConn *conn = *state;
+	StentClaim claim = {.worker = "unit", .max = 1, .chunks = true};
+	StentTask *tasks;
+	StentError error;
+	size_t n;
+
+	server_run("CREATE SCHEMA stent");
+	for (size_t i = 0; i <= sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		bool good = i == sizeof(bad) / sizeof(bad[0]);
+
+		server_run("CREATE OR REPLACE FUNCTION stent.claim(worker text, max integer, functions "
+				   "text[], queues text[], tags text[], lease interval, chunks boolean, OUT "
+				   "task_id bigint, OUT token bigint, OUT execution_id bigint, OUT function text, "
+				   "OUT queue text, OUT priority integer, OUT attempt integer, OUT args jsonb, OUT "
+				   "headers jsonb, OUT version text, OUT role text, OUT timeout interval, OUT "
+				   "time_left interval, OUT lease_for interval, OUT items integer) RETURNS SETOF "
+				   "record LANGUAGE sql AS $$SELECT 1::bigint, 1::bigint, 1::bigint, 'f', 'q', 0, "
+				   "1, v.args::jsonb, NULL::jsonb, NULL, NULL, NULL::interval, NULL::interval, '1 "
+				   "s'::interval, v.items FROM (VALUES (%s), ('{}', NULL)) v(args, items) WHERE "
+				   "chunks$$",
+				   good ? "'[1, {\"b\": 2}]', 2" : bad[i]);
+		assert_status(good ? STENT_OK : STENT_BAD_ANSWER,
+					  stent_claim(conn, &claim, &tasks, &n, &error), &error);
+		assert_int_equal(good ? 2 : 0, n);
+		if (good)
+		{
+			assert_int_equal(2, tasks[0].items);
+			assert_int_equal(0, tasks[1].items);
+		}
+		stent_tasks_free(tasks, n);
+	}
+}
+
 /* Other answers: of another type, none, or none that JSON of jansson can be. */
 static void
 bad_values(void **state)
@@ -244,6 +284,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(no_mismatch, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(bad_outcomes, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(bad_tasks, open_conn, free_conn),
+		cmocka_unit_test_setup_teardown(bad_chunks, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(bad_values, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(bad_type, open_conn, free_conn),
 	};
