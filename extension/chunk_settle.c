@@ -90,7 +90,7 @@ bury(Store *store, const Task *task, const ChunkRun *run, const ItemRun *item, J
 	dead.deadline = task->deadline;
 	dead.timeout = task->timeout;
 	dead.function_id = task->function_id;
-	dead.lane_id = task->lane_id;
+	dead.lane_id = lane_for_tasks(store, task->lane_id);
 	dead.policy_id = task->policy_id;
 	dead.priority = task->priority;
 	dead.headers = task->headers;

@@ -250,9 +250,9 @@ lane_intern_like(Store *store, const Lane *like)
 
 	prepare_caches();
 	strlcpy(lane.role, like->role, NAMEDATALEN);
-	digest = mix(mix(mix(lane.function_id, lane.role, strlen(lane.role)), lane.queue,
-					 strlen(lane.queue)),
-				 lane.tags, VARSIZE(lane.tags));
+	digest = mix(
+		mix(mix(lane.function_id, lane.role, strlen(lane.role)), lane.queue, strlen(lane.queue)),
+		lane.tags, VARSIZE(lane.tags));
 	if (lane.chunks)
 		digest = mix(digest, "chunks", strlen("chunks"));
 
@@ -306,14 +306,29 @@ lane_intern(Store *store, const char *role, int32 function_id, const char *queue
 	return lane_intern_like(store, &lane);
 }
 
+static int32
+lane_for(Store *store, int32 id, bool chunks)
+{
+	Lane lane = *lane_get(store, id);
+
+	if (lane.chunks == chunks)
+		return id;
+	lane.chunks = chunks;
+	return lane_intern_like(store, &lane);
+}
+
 /* The id of the lane that chunks of a lane's maps stand in. */
 int32
 lane_for_chunks(Store *store, int32 id)
 {
-	Lane lane = *lane_get(store, id);
+	return lane_for(store, id, true);
+}
 
-	lane.chunks = true;
-	return lane_intern_like(store, &lane);
+/* The other way round. */
+int32
+lane_for_tasks(Store *store, int32 id)
+{
+	return lane_for(store, id, false);
 }
 
 /*

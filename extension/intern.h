@@ -29,6 +29,7 @@ extern int32 lane_intern(Store *store, const char *role, int32 function_id, cons
 						 ArrayType *tags);
 extern int32 lane_intern_like(Store *store, const Lane *like);
 extern int32 lane_for_chunks(Store *store, int32 id);
+extern int32 lane_for_tasks(Store *store, int32 id);
 extern const Lane *lane_find(Store *store, int32 id);
 extern const Lane *lane_get(Store *store, int32 id);
 extern Oid lane_role(const Lane *lane);

@@ -171,7 +171,7 @@ fail_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int me
 		complete_past_deadline(call->store, task);
 	else
 	{
-		chunk_given_error(call->store, task, error_code(error), error, is_final(error), &attempt);
+		chunk_given_error(call->store, task, lease_call_error_code(error), error, is_final(error), &attempt);
 		chunk_settle(call->store, task, &attempt);
 	}
 	items->outcomes[i] = end_word(task);
@@ -275,20 +275,22 @@ end_items(const char *command, Items *items, EndOne one, bool single, bool rewri
 		lease_refuse(items->task_ids[0], items->tokens[0], outcome);
 }
 
+/* Refuse an error that says too little of itself; NULL: none was given. */
+static void
+check_error(Jsonb *error, int64 task_id)
+{
+	if (error == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the error of task " INT64_FORMAT " must not be null", task_id),
+						errhint("%s", LEASE_CALL_ERROR_HINT)));
+	lease_call_check_error(error);
+}
+
 static void
 check_errors(Items *items)
 {
 	for (int i = 0; i < items->n; i++)
-	{
-		Jsonb *error = items->values == NULL ? NULL : items->values[i];
-
-		if (error == NULL)
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("the error of task " INT64_FORMAT " must not be null",
-								   items->task_ids[i]),
-							errhint("%s", LEASE_CALL_ERROR_HINT)));
-		lease_call_check_error(error);
-	}
+		check_error(items->values == NULL ? NULL : items->values[i], items->task_ids[i]);
 }
 
 static void

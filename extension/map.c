@@ -167,7 +167,8 @@ start_chunk(Store *store, const Task *map, const ChunkRow *row, int64 position)
 	task.position = position;
 	task.timeout = map->timeout;
 	task.function_id = map->function_id;
-	task.lane_id = map->lane_id;
+	/* not all workers take chunks */
+	task.lane_id = lane_for_chunks(store, map->lane_id);
 	task.policy_id = map->policy_id;
 	task.priority = map->priority;
 	task.headers = map->headers;

@@ -113,6 +113,29 @@ extern void map_revive(Store *store, Task *task);
  */
 extern Jsonb *map_gather(Store *store, int64 map_id);
 
+/* --- as SQL calls it --- */
+
+/* Arguments of map(). */
+enum
+{
+	MAP_ARG_FUNCTION,
+	MAP_ARG_ITEMS,
+	MAP_ARG_CHUNK_SIZE,
+	MAP_ARG_LIMIT,
+	MAP_ARG_ON_ERROR,
+	MAP_ARG_QUEUE,
+	MAP_ARG_PRIORITY,
+	MAP_ARG_TAGS,
+	MAP_ARG_TIMEOUT,
+	MAP_ARG_RETRY,
+	MAP_ARG_HEADERS,
+	MAP_ARG_STEP_NAME,
+	MAP_ARGUMENTS
+};
+
+/* map() and its other faces; gather: else the results are not wanted. what: for messages. */
+extern Jsonb *map_call(FunctionCallInfo fcinfo, bool star, bool gather, const char *what);
+
 /* --- outside of a handler --- */
 
 /*

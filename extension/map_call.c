@@ -26,22 +26,6 @@
 #include "registry.h"
 #include "step.h"
 
-enum
-{
-	MAP_ARG_FUNCTION,
-	MAP_ARG_ITEMS,
-	MAP_ARG_CHUNK_SIZE,
-	MAP_ARG_LIMIT,
-	MAP_ARG_ON_ERROR,
-	MAP_ARG_QUEUE,
-	MAP_ARG_PRIORITY,
-	MAP_ARG_TAGS,
-	MAP_ARG_TIMEOUT,
-	MAP_ARG_RETRY,
-	MAP_ARG_HEADERS,
-	MAP_ARG_STEP_NAME
-};
-
 /* A map between its step and the end of the handler; all in the steps' context. */
 typedef struct NewMap
 {
@@ -157,7 +141,8 @@ failed_index(const Ending *ending)
 
 /* The results of a map in a handler, or the handler is left until there are some. */
 static Jsonb *
-map_step(FunctionCallInfo fcinfo, Jsonb *items, const MapOptions *map, const char *what)
+map_step(FunctionCallInfo fcinfo, Jsonb *items, const MapOptions *map, bool gather,
+		 const char *what)
 {
 	static const OptionArgs at = {.queue = MAP_ARG_QUEUE,
 								  .priority = MAP_ARG_PRIORITY,
@@ -171,7 +156,7 @@ map_step(FunctionCallInfo fcinfo, Jsonb *items, const MapOptions *map, const cha
 	Store *store;
 	Function *function;
 	Step *step;
-	Jsonb *results;
+	Jsonb *results = NULL;
 
 	(void) steps_require(what, "It is a step of the task that stent runs in this session.");
 	store = store_open(what);
@@ -200,17 +185,19 @@ map_step(FunctionCallInfo fcinfo, Jsonb *items, const MapOptions *map, const cha
 			step_fail_child(step, step->child_id, &ending, failed_index(&ending));
 		step_done(step, NULL);
 	}
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	results = map_gather(store, step->child_id);
-	PopActiveSnapshot();
+	if (gather)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetLatestSnapshot());
+		results = map_gather(store, step->child_id);
+		PopActiveSnapshot();
+	}
 	store_close(store);
 	return results;
 }
 
-/* map() and starmap(), with which items are called. */
-static Datum
-call_map(FunctionCallInfo fcinfo, bool star, const char *what)
+Jsonb *
+map_call(FunctionCallInfo fcinfo, bool star, bool gather, const char *what)
 {
 	MapOptions options;
 	Jsonb *items;
@@ -230,21 +217,21 @@ call_map(FunctionCallInfo fcinfo, bool star, const char *what)
 	map_read_options(fcinfo, MAP_ARG_CHUNK_SIZE, MAP_ARG_LIMIT, MAP_ARG_ON_ERROR, &options);
 	options.star = star;
 	if (attempt_task() == NULL)
-		PG_RETURN_JSONB_P(map_inline(text_to_cstring(PG_GETARG_TEXT_PP(MAP_ARG_FUNCTION)), items,
-									 star, options.collect));
-	PG_RETURN_JSONB_P(map_step(fcinfo, items, &options, what));
+		return map_inline(text_to_cstring(PG_GETARG_TEXT_PP(MAP_ARG_FUNCTION)), items, star,
+						  options.collect);
+	return map_step(fcinfo, items, &options, gather, what);
 }
 
 PG_FUNCTION_INFO_V1(stent_map);
 Datum
 stent_map(PG_FUNCTION_ARGS)
 {
-	return call_map(fcinfo, false, "stent.map()");
+	PG_RETURN_JSONB_P(map_call(fcinfo, false, true, "stent.map()"));
 }
 
 PG_FUNCTION_INFO_V1(stent_starmap);
 Datum
 stent_starmap(PG_FUNCTION_ARGS)
 {
-	return call_map(fcinfo, true, "stent.starmap()");
+	PG_RETURN_JSONB_P(map_call(fcinfo, true, true, "stent.starmap()"));
 }

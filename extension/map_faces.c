@@ -1,6 +1,8 @@
 /*
  * map_faces.c
  *	  par_map() = parallel_map(), and par_each(): map() with its defaults.
+ *
+ * Names of the same function fail with the same words, so these name none.
  */
 #include "postgres.h"
 
@@ -10,7 +12,6 @@
 #include "json.h"
 #include "map.h"
 
-/* Arguments of these */
 enum
 {
 	FACE_FUNCTION,
@@ -19,45 +20,34 @@ enum
 	FACE_STEP_NAME
 };
 
-static void
-pass_on(FunctionCallInfo from, int arg, FunctionCallInfo to, int as)
+static Jsonb *
+call(FunctionCallInfo fcinfo, bool gather)
 {
-	to->args[as] = from->args[arg];
-}
+	LOCAL_FCINFO(map, MAP_ARGUMENTS);
 
-/* map() with the arguments of one of these. */
-static Datum
-call_map(FunctionCallInfo fcinfo)
-{
-	LOCAL_FCINFO(call, MAP_ARGUMENTS);
-	Datum result;
-
-	InitFunctionCallInfoData(*call, fcinfo->flinfo, MAP_ARGUMENTS, fcinfo->fncollation, NULL, NULL);
+	InitFunctionCallInfoData(*map, fcinfo->flinfo, MAP_ARGUMENTS, fcinfo->fncollation, NULL, NULL);
 	for (int i = 0; i < MAP_ARGUMENTS; i++)
-		call->args[i] = (NullableDatum){.isnull = true};
-	pass_on(fcinfo, FACE_FUNCTION, call, MAP_FUNCTION);
-	pass_on(fcinfo, FACE_ITEMS, call, MAP_ITEMS);
-	pass_on(fcinfo, FACE_LIMIT, call, MAP_LIMIT);
-	pass_on(fcinfo, FACE_STEP_NAME, call, MAP_STEP_NAME);
-	call->args[MAP_CHUNK_SIZE_ARG] = (NullableDatum){.value = Int32GetDatum(MAP_CHUNK_SIZE)};
-	call->args[MAP_ON_ERROR] = (NullableDatum){.value = CStringGetTextDatum("fail")};
-	result = stent_map(call);
-	fcinfo->isnull = call->isnull;
-	return result;
+		map->args[i] = (NullableDatum){.isnull = true};
+	map->args[MAP_ARG_FUNCTION] = fcinfo->args[FACE_FUNCTION];
+	map->args[MAP_ARG_ITEMS] = fcinfo->args[FACE_ITEMS];
+	map->args[MAP_ARG_LIMIT] = fcinfo->args[FACE_LIMIT];
+	map->args[MAP_ARG_STEP_NAME] = fcinfo->args[FACE_STEP_NAME];
+	map->args[MAP_ARG_CHUNK_SIZE] = (NullableDatum){.value = Int32GetDatum(MAP_CHUNK_SIZE)};
+	map->args[MAP_ARG_ON_ERROR] = (NullableDatum){.value = CStringGetTextDatum("fail")};
+	return map_call(map, false, gather, "a parallel map");
 }
 
 PG_FUNCTION_INFO_V1(stent_par_map);
 Datum
 stent_par_map(PG_FUNCTION_ARGS)
 {
-	return call_map(fcinfo);
+	PG_RETURN_JSONB_P(call(fcinfo, true));
 }
 
 PG_FUNCTION_INFO_V1(stent_par_each);
 Datum
 stent_par_each(PG_FUNCTION_ARGS)
 {
-	(void) call_map(fcinfo);
-	fcinfo->isnull = false;
+	(void) call(fcinfo, false);
 	PG_RETURN_JSONB_P(json_null());
 }

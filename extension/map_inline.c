@@ -102,11 +102,10 @@ try_item(InlineFunction *function, Jsonb *item, bool star)
 
 /* The results of all items; see map.h. */
 Jsonb *
-map_inline(Function *function, Jsonb *items, bool star, bool collect)
+map_inline(const char *function, Jsonb *items, bool star, bool collect)
 {
-	char *name = pstrdup(function->name);
 	Store *store = store_open_to_read();
-	InlineFunction *call = inline_begin(store, name);
+	InlineFunction *call = inline_begin(store, function);
 	MemoryContext cxt =
 		AllocSetContextCreate(CurrentMemoryContext, "stent inline item", ALLOCSET_DEFAULT_SIZES);
 	JsonArray results;
