@@ -13,6 +13,7 @@
 #include "chunk_memo.h"
 #include "compat.h"
 #include "errors.h"
+#include "guc.h"
 #include "intern.h"
 #include "json.h"
 #include "map.h"
@@ -103,6 +104,24 @@ read_error(ItemRun *item, Jsonb *error)
 	return true;
 }
 
+/* The result is more than may be kept: that is this item's failure, which no retry would mend. */
+static void
+fail_too_large(ItemRun *item, Size size)
+{
+	char *code = pstrdup(unpack_sql_state(ERRCODE_PROGRAM_LIMIT_EXCEEDED));
+
+	chunk_fail_item(
+		item, code,
+		json_error_parts(
+			code,
+			psprintf("result of %zu bytes exceeds the limit of %zu", size,
+					 (Size) stent_max_payload_size * 1024),
+			NULL,
+			"Store large values in a table and pass their key, or raise stent.max_payload_size.",
+			NULL, false),
+		true);
+}
+
 /* One outcome; false if it is none. */
 static bool
 read_outcome(ChunkRun *run, ItemRun *item, const JsonElement *element)
@@ -125,7 +144,11 @@ read_outcome(ChunkRun *run, ItemRun *item, const JsonElement *element)
 	if (value == NULL)
 		return false;
 	outcome = JsonbValueToJsonb(value);
-	json_check_size(outcome, "result");
+	if (VARSIZE(outcome) > (Size) stent_max_payload_size * 1024)
+	{
+		fail_too_large(item, VARSIZE(outcome));
+		return true;
+	}
 	item->end = ITEM_DONE;
 	item->result = run->results.n;
 	json_array_add_value(&run->results, outcome);

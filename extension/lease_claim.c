@@ -70,6 +70,8 @@ typedef struct Hold
 typedef struct Taken
 {
 	Task *task;
+	Jsonb *items; /* of a chunk; NULL: it is none */
+	int n_items;
 	bool places;
 	bool alone;
 } Taken;
@@ -306,12 +308,29 @@ pass_over_function(Claim *claim, int32 function_id)
 	}
 }
 
+/* End a chunk of which all items were done before. */
+static void
+end_chunk(Claim *claim, Task *task, Jsonb *no_items)
+{
+	Attempt attempt = {0};
+
+	/* what was noted of the items is read again */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	task->started_at = clock_now();
+	chunk_given(claim->store, task, no_items, &attempt);
+	(void) chunk_settle(claim->store, task, &attempt);
+	PopActiveSnapshot();
+}
+
 /* A task that was taken: it may be over already, else it is the worker's. */
 static void
 keep(Claim *claim, const Candidate *candidate, const Function *function, int line_number)
 {
 	ItemPointerData hint = candidate->task_tid;
 	Task *task = task_find_live_at(claim->store, candidate->task_id, &hint);
+	Jsonb *items = NULL;
+	int n_items = 0;
 	Taken *taken;
 
 	if (task == NULL || task->state != TASK_READY)
@@ -324,8 +343,17 @@ keep(Claim *claim, const Candidate *candidate, const Function *function, int lin
 		complete_past_deadline(claim->store, task);
 		return;
 	}
+	if (task->chunk >= 0)
+		items = chunk_open_items(claim->store, task, &n_items);
+	if (items != NULL && n_items == 0)
+	{
+		end_chunk(claim, task, items);
+		return;
+	}
 	taken = &claim->taken[claim->n_taken++];
 	taken->task = task;
+	taken->items = items;
+	taken->n_items = n_items;
 	taken->alone = task->lost > 0;
 	taken->places = use(claim, function, task->id);
 	if (line_number >= 0)
@@ -449,19 +477,17 @@ enum
 };
 
 static void
-put_row(Claim *claim, ReturnSetInfo *set, const Task *task, int64 token, Timestamp now)
+put_row(Claim *claim, ReturnSetInfo *set, const Taken *taken, int64 token, Timestamp now)
 {
+	const Task *task = taken->task;
 	Store *store = claim->store;
 	const Lane *lane = lane_get(store, task->lane_id);
 	const Function *function = function_by_id(store, task->function_id);
-	Jsonb *args;
-	int items = 0;
+	Jsonb *args = taken->items;
 	Datum values[COLUMNS];
 	bool nulls[COLUMNS] = {0};
 
-	if (task->chunk >= 0)
-		args = chunk_open_items(store, task, &items);
-	else
+	if (args == NULL)
 		args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
 
 	values[COLUMN_TASK_ID] = Int64GetDatum(task->id);
@@ -485,8 +511,8 @@ put_row(Claim *claim, ReturnSetInfo *set, const Task *task, int64 token, Timesta
 		values[COLUMN_TIME_LEFT] =
 			IntervalPGetDatum(interval_from_us(Max(task->deadline - now, 0)));
 	values[COLUMN_LEASE] = IntervalPGetDatum(interval_from_us(claim->lease_us));
-	values[COLUMN_ITEMS] = Int32GetDatum(items);
-	nulls[COLUMN_ITEMS] = task->chunk < 0;
+	values[COLUMN_ITEMS] = Int32GetDatum(taken->n_items);
+	nulls[COLUMN_ITEMS] = taken->items == NULL;
 	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 }
 
@@ -508,7 +534,7 @@ hand_out(Claim *claim, ReturnSetInfo *set)
 	{
 		Taken *one = &claim->taken[i];
 
-		put_row(claim, set, one->task, one->alone ? write_lease(claim, &one, 1, now) : token, now);
+		put_row(claim, set, one, one->alone ? write_lease(claim, &one, 1, now) : token, now);
 	}
 }
 
