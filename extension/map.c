@@ -399,6 +399,12 @@ end_map(Store *store, Task *task, MapRow *map)
 {
 	MapTally tally = {.lowest = -1};
 
+	/* its chunks ended by that, and one of them may be seen first */
+	if (task->deadline != NO_TIME && clock_now() >= task->deadline)
+	{
+		complete_past_deadline(store, task);
+		return;
+	}
 	count_chunks(store, map, &tally);
 	count_items(store, map, &tally);
 	map_row_update(store, map);

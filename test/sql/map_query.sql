@@ -94,14 +94,14 @@ SELECT index, result FROM stent.map_results(:map);
 SET ROLE map_query_app;
 SELECT map_query_try($$SELECT stent.map_query('map_query_echo', 'SELECT n FROM map_query_t')$$);
 SELECT stent.map_query('map_query_echo', 'SELECT current_user::text') AS map \gset
-CALL map_query_run();
 RESET ROLE;
 SELECT index, result FROM stent.map_results(:map);
 SET SESSION AUTHORIZATION map_query_app;
 SELECT stent.run() > 0 AS ran;
 SELECT index, result FROM stent.map_results(:map);
 RESET SESSION AUTHORIZATION;
-CREATE SCHEMA map_query_s CREATE TABLE map_query_u AS SELECT 'found' AS w;
+CREATE SCHEMA map_query_s;
+CREATE TABLE map_query_s.map_query_u AS SELECT 'found'::text AS w;
 SET search_path = map_query_s, public;
 SELECT index, item FROM map_query_items('TABLE map_query_u');
 RESET search_path;
@@ -163,7 +163,7 @@ BEGIN
 EXCEPTION WHEN division_by_zero THEN
     RETURN SQLERRM;
 END $$;
-SELECT stent.register('map_query_catch', 'map_query_catch()');
+SELECT stent.register('map_query_catch', 'map_query_catch()', retry => '{"max_attempts": 1}');
 SELECT stent.dispatch('map_query_catch') AS root \gset
 CALL map_query_run();
 SELECT stent.result_of(:root);

@@ -42,7 +42,7 @@ SET stent.clock = '2026-01-01 00:01:00';
 CALL map_results_run();
 SELECT * FROM map_results_of(:map);
 -- a dead letter that is replayed: not ended, then in its place; or failed again
-SELECT d.id AS dead, d.args FROM stent.dead_letters d WHERE d.execution_id = :map ORDER BY d.id LIMIT 1 \gset
+SELECT d.id AS dead, d.args FROM stent.dead_letters d WHERE d.execution_id = :map AND d.id <> :map ORDER BY d.id LIMIT 1 \gset
 SELECT :'args' AS args;
 SELECT stent.replay(:dead) = :dead AS replayed;
 SELECT index, result, error FROM map_results_of(:map) WHERE index IN (0, 1, 2);
@@ -50,7 +50,7 @@ DELETE FROM map_results_bad WHERE n = 1;
 CALL map_results_run();
 SELECT index, result, error FROM map_results_of(:map) WHERE index IN (0, 1, 2);
 -- one that is discarded is remembered
-SELECT stent.discard(d.id) FROM stent.dead_letters d WHERE d.execution_id = :map;
+SELECT stent.discard(d.id) FROM stent.dead_letters d WHERE d.execution_id = :map AND d.id <> :map;
 SELECT index, result, error FROM map_results_of(:map) WHERE error IS NOT NULL;
 
 -- many failures, more than are read together
@@ -64,7 +64,6 @@ SELECT bool_and((error IS NOT NULL) = (index > 0 AND index % 3 = 0 AND index <= 
 TRUNCATE map_results_bad;
 
 -- large results
-SELECT stent.register('map_results_large', 'map_results_large(int)') FROM (SELECT 1) x WHERE false;
 CREATE FUNCTION map_results_large(n int) RETURNS text LANGUAGE sql AS 'SELECT repeat(n::text, 2000)';
 SELECT stent.register('map_results_large', 'map_results_large(int)');
 SELECT stent.map_query('map_results_large', 'SELECT generate_series(1, 20)', 8) AS map \gset
