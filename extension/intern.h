@@ -20,7 +20,7 @@ typedef struct Lane
 	char role[NAMEDATALEN];
 	char *queue;
 	ArrayType *tags;
-	bool chunks; /* of maps */
+	bool chunks;  /* of maps */
 	Oid role_oid; /* see lane_role */
 	uint64 role_generation;
 } Lane;

@@ -33,11 +33,11 @@
 #include "registry.h"
 
 /* One request of a worker. */
-typedef struct Ending
+typedef struct EndCall
 {
 	LeaseCall call;
 	SharedDeltas deltas;
-} Ending;
+} EndCall;
 
 /* Of each item by its number: the result, the error object. */
 typedef struct Items
@@ -86,7 +86,7 @@ take_chunk(LeaseCall *call, Task *task, Lease *lease, int member)
 
 /* A chunk of a map was run: note what became of its items. */
 static LeaseOutcome
-complete_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int member)
+complete_chunk(EndCall *ending, Items *items, int i, Task *task, Lease *lease, int member)
 {
 	LeaseCall *call = &ending->call;
 	LeaseOutcome outcome = take_chunk(call, task, lease, member);
@@ -112,7 +112,7 @@ complete_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, in
 
 /* Take the task by deleting its row, and archive it with its result. */
 static LeaseOutcome
-complete_one(Ending *ending, Items *items, int i)
+complete_one(EndCall *ending, Items *items, int i)
 {
 	LeaseCall *call = &ending->call;
 	LeaseOutcome outcome;
@@ -158,7 +158,7 @@ is_final(Jsonb *error)
 
 /* All items of a chunk that were to be run have failed with the same error. */
 static LeaseOutcome
-fail_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int member)
+fail_chunk(EndCall *ending, Items *items, int i, Task *task, Lease *lease, int member)
 {
 	LeaseCall *call = &ending->call;
 	LeaseOutcome outcome = take_chunk(call, task, lease, member);
@@ -171,7 +171,8 @@ fail_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int me
 		complete_past_deadline(call->store, task);
 	else
 	{
-		chunk_given_error(call->store, task, lease_call_error_code(error), error, is_final(error), &attempt);
+		chunk_given_error(call->store, task, lease_call_error_code(error), error, is_final(error),
+						  &attempt);
 		chunk_settle(call->store, task, &attempt);
 	}
 	items->outcomes[i] = end_word(task);
@@ -180,7 +181,7 @@ fail_chunk(Ending *ending, Items *items, int i, Task *task, Lease *lease, int me
 
 /* Lock the task's row, and retry or bury it. */
 static LeaseOutcome
-fail_one(Ending *ending, Items *items, int i)
+fail_one(EndCall *ending, Items *items, int i)
 {
 	LeaseCall *call = &ending->call;
 	LeaseOutcome outcome;
@@ -211,7 +212,7 @@ fail_one(Ending *ending, Items *items, int i)
 
 /* Lock the lease and the task's row, and make the task ready again, at its old age. */
 static LeaseOutcome
-release_one(Ending *ending, Items *items, int i)
+release_one(EndCall *ending, Items *items, int i)
 {
 	LeaseCall *call = &ending->call;
 	LeaseOutcome outcome;
@@ -237,7 +238,7 @@ release_one(Ending *ending, Items *items, int i)
 	return LEASE_HELD;
 }
 
-typedef LeaseOutcome (*EndOne)(Ending *ending, Items *items, int i);
+typedef LeaseOutcome (*EndOne)(EndCall *ending, Items *items, int i);
 
 /*
  * End all items; one by itself, as single form, until it is decided. rewrite: members leave
@@ -246,7 +247,7 @@ typedef LeaseOutcome (*EndOne)(Ending *ending, Items *items, int i);
 static void
 end_items(const char *command, Items *items, EndOne one, bool single, bool rewrite)
 {
-	Ending ending = {0};
+	EndCall ending = {0};
 	LeaseOutcome outcome = LEASE_HELD;
 
 	lease_call_begin(&ending.call, command, single);
