@@ -24,7 +24,7 @@ $$;
 CREATE FUNCTION leases_claim_seen(max int DEFAULT 100, functions text[] DEFAULT '{leases_claim_f,leases_claim_g}', queues text[] DEFAULT NULL, tags text[] DEFAULT NULL)
 RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(args ->> 'what', ' ' ORDER BY n) FROM stent.claim('w', max, functions, queues, tags) WITH ORDINALITY c (
-        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, n)
+        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, items, n)
 $$;
 -- gives back all that is leased here
 CREATE FUNCTION leases_claim_back() RETURNS text LANGUAGE sql AS $$
@@ -94,7 +94,7 @@ SELECT string_agg(what, ' ' ORDER BY n) FILTER (WHERE priority <> 0) AS by_prior
        count(*) FILTER (WHERE priority = 0 AND role = before) AS twice
 FROM (SELECT n, role, priority, args ->> 'what' AS what, lag(role) OVER (PARTITION BY priority ORDER BY n) AS before
       FROM stent.claim('w', 10, '{leases_claim_f}') WITH ORDINALITY c (
-        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, n)) c;
+        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, items, n)) c;
 RESET SESSION AUTHORIZATION;
 SELECT cardinality(task_ids) AS tasks, worker FROM stent.lease;
 SELECT leases_claim_back();

@@ -16,7 +16,7 @@ END $$;
 -- claims all, and says how: by lease, the names of its tasks
 CREATE FUNCTION leases_expiry_claim(worker text, max int DEFAULT 100, lease interval DEFAULT '10 min') RETURNS SETOF text LANGUAGE sql AS $$
     SELECT string_agg(args ->> 'what', ' ' ORDER BY n) FROM stent.claim(worker, max, '{leases_expiry_f}', lease => lease) WITH ORDINALITY c (
-        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, n)
+        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, items, n)
     GROUP BY token ORDER BY min(n)
 $$;
 CREATE FUNCTION leases_expiry_add(VARIADIC what text[]) RETURNS bigint LANGUAGE sql AS $$

@@ -12,7 +12,7 @@ CREATE FUNCTION leases_limits_key(key text, VARIADIC what text[]) RETURNS bigint
 $$;
 CREATE FUNCTION leases_limits_claim(max int DEFAULT 100, functions text[] DEFAULT '{leases_limits_f,leases_limits_k,leases_limits_other}', lease interval DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(args ->> 'what', ' ' ORDER BY n) FROM stent.claim('w', max, functions, lease => lease) WITH ORDINALITY c (
-        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, n)
+        task_id, token, execution_id, function, queue, priority, attempt, args, headers, version, role, timeout, time_left, lease_for, items, n)
 $$;
 -- ends what is leased, by the name of the task
 CREATE FUNCTION leases_limits_end(verb text, VARIADIC what text[]) RETURNS text LANGUAGE plpgsql AS $$
