@@ -247,10 +247,19 @@ step_function(const char *name)
 	int32 id;
 
 	/* most likely it is that of the step that is remembered here */
-	if (steps->loaded && steps->next < steps->n && steps->steps[steps->next]->function_id != 0 &&
-		strcmp(function_by_id(steps->store, steps->steps[steps->next]->function_id)->name, name) ==
-			0)
-		return steps->steps[steps->next]->function_id;
+	if (steps->loaded && steps->next < steps->n && steps->steps[steps->next]->function_id != 0)
+	{
+		ResourceOwner owner = CurrentResourceOwner;
+		bool same;
+
+		/* the session may not know it yet, and reads it from a table that stays open */
+		CurrentResourceOwner = steps->owner;
+		id = steps->steps[steps->next]->function_id;
+		same = strcmp(function_by_id(steps->store, id)->name, name) == 0;
+		CurrentResourceOwner = owner;
+		if (same)
+			return id;
+	}
 	store = store_open_to_read();
 	id = function_ever_registered(store, name)->id;
 	store_close(store);
