@@ -116,6 +116,10 @@ child_delete(Store *store, Task *task)
 	ExecClearTuple(table->out);
 	if (task->parent_bucket == 0)
 		task->parent_bucket = find_parent_bucket(store, task);
+	/* not seen, but it may be replayed at this moment: whoever serves this task finds it */
+	if (task->parent_bucket == 0)
+		task->parent_bucket =
+			ready_bucket(lane_get(store, task->lane_id)->role, task->priority, task->lane_id);
 	STENT_FAULT("child_after_delete");
 }
 

@@ -229,13 +229,16 @@ look_at_row(Store *store, int64 id)
 }
 
 /*
- * Whether a task that does not wait is in the hands of a transaction in progress, or was
- * since the snapshot; only then it may have looked too early at what has happened.
+ * Whether a task that does not wait, NULL if it does not live, is in the hands of a transaction
+ * in progress, or was since the snapshot; only then it may have looked too early at what
+ * has happened. It may be replayed, and run, by one.
  */
 static bool
-in_hands(Store *store, Task *task)
+in_hands(Store *store, int64 id, Task *task)
 {
-	return look_at_row(store, task->id) != LOOK_SETTLED || task_is_taken(store, task);
+	Look look = look_at_row(store, id);
+
+	return task == NULL ? look != LOOK_GONE : look != LOOK_SETTLED || task_is_taken(store, task);
 }
 
 /* The ids of an array in the detail of a step. */
@@ -462,7 +465,7 @@ waiting_nudged(Store *store, const DueEntry *entry)
 	if (task == NULL || task->state != TASK_WAITING)
 	{
 		/* who takes it before we commit does not see what has happened here */
-		if (entry->own || (task != NULL && in_hands(store, task)))
+		if (entry->own || in_hands(store, entry->line, task))
 			return false;
 		drop_nudge(store, entry);
 		return true;

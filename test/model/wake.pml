@@ -7,7 +7,7 @@
  * A run that does not find both finished suspends the parent, which then waits for one or
  * for both. With WORKER the parent is an external task: a worker claims it, suspends it
  * and gives it back, in transactions of its own. A canceller may end the parent, or think
- * better of it; it may be revived then; a wait may run out. Any transaction may abort.
+ * better of it; a parent that has ended may be revived; a wait may run out. Any transaction may abort.
  * Others see what it did when it commits; nobody waits, except a worker for the row of its
  * task.
  *
@@ -15,9 +15,9 @@
  *	  run_parent   extension/run.c, step.c: the entry, the snapshot at the first step;
  *	               settle.c: the waiting task and its entry
  *	  look         due_promote, waiting_nudged
- *	  run_out      waiting_ran_out
+ *	  run_out      waiting_ran_out; replay with revive_parent
  *	  worker()     extension/lease_claim.c, suspend(), release()
- *	  canceller()  extension/cancel.c, task_try_end; replay with revive_parent
+ *	  canceller()  extension/cancel.c, task_try_end
  *
  * Simplifications: a parent that fails is ready again at once; a nudge is named by the
  * child that was ended when it was left; a snapshot is what is committed at one step, and
@@ -37,6 +37,7 @@
  *	  DROP_WAITING      a nudge stays while somebody has the waiting parent's entry,
  *	  DROP_READY        or the ready one's,
  *	  DROP_LEASED       or the row of a parent that a worker leases,
+ *	  DROP_ENDED        or revives one that has ended,
  *	  DROP_CHANGED      and when the parent is no longer what it was when it was read
  *	  DROP_OWN          and while what it is about is not committed, unless the parent is taken
  *	  TAKE_STALE        an entry is taken only if it is the one that was read
@@ -75,6 +76,7 @@ bool fresh[4];       /* what a session has read of the parent is the newest */
 byte owner = NOBODY; /* who runs the parent */
 bool told;           /* somebody is to look at nudges */
 bool can_run_out;
+bool can_revive;
 
 #define VIEW (holder == me -> to : state)
 
@@ -242,6 +244,20 @@ end:
 		to = READY
 	   }
 
+	/* revive the parent */
+	:: atomic { ops < OPS && can_revive && state == ENDED && holder == NOBODY ->
+		ops++;
+		read();
+		can_revive = false;
+		take();
+#ifdef REVIVE_WAITING
+		to = WAITING;
+		to_want = ALL
+#else
+		to = READY
+#endif
+	   }
+
 	/* look at nudges */
 	:: atomic { ops < OPS && told && (nudges & ~gone | left) ->
 		ops++;
@@ -259,12 +275,13 @@ again:
 		};
 		atomic {
 			if
-			:: at == ENDED && MAY_DROP -> drop(n); goto again
-			:: at == ENDED && !MAY_DROP -> passed = passed | n; goto again
+#ifdef DROP_ENDED
+			:: at == ENDED && !CAN_TAKE && fresh[me] -> drop(n); goto again
+#endif
 #ifdef DROP_CHANGED
-			:: at != ENDED && !fresh[me] -> drop(n); goto again
+			:: !fresh[me] -> drop(n); goto again
 #else
-			:: at != ENDED && !CAN_TAKE && !fresh[me] -> passed = passed | n; goto again
+			:: !CAN_TAKE && !fresh[me] -> passed = passed | n; goto again
 #endif
 #ifdef DROP_WAITING
 			:: at == WAITING && !CAN_TAKE && fresh[me] -> drop(n); goto again
@@ -275,9 +292,9 @@ again:
 #ifdef DROP_LEASED
 			:: at == LEASED && !CAN_TAKE && fresh[me] -> drop(n); goto again
 #endif
-			:: at != ENDED && !CAN_TAKE && fresh[me] -> passed = passed | n; goto again
-			:: (at == READY || at == LEASED) && CAN_TAKE && MAY_DROP -> drop(n); goto again
-			:: (at == READY || at == LEASED) && CAN_TAKE && !MAY_DROP -> passed = passed | n; goto again
+			:: !CAN_TAKE && fresh[me] -> passed = passed | n; goto again
+			:: at != WAITING && CAN_TAKE && MAY_DROP -> drop(n); goto again
+			:: at != WAITING && CAN_TAKE && !MAY_DROP -> passed = passed | n; goto again
 			:: at == WAITING && CAN_TAKE -> take()
 			fi
 		};
@@ -371,15 +388,6 @@ proctype canceller(byte me)
 	:: atomic { state != ENDED && holder == NOBODY -> read(); take(); to = ENDED };
 		if
 		:: atomic { true -> write(to, to_want); owner = NOBODY; let_go() }
-			/* replay */
-#ifdef REVIVE_WAITING
-			atomic { from = ENDED; write(WAITING, ALL); let_go() }
-#elif !defined(WORKER)
-			if
-			:: atomic { from = ENDED; write(READY, 0); let_go() }
-			:: true
-			fi
-#endif
 		:: atomic { true -> let_go() } /* abort */
 		fi
 	:: true
@@ -398,7 +406,8 @@ init
 #ifndef WORKER
 		if
 		:: can_run_out = true
-		:: can_run_out = false
+		:: can_revive = true
+		:: true
 		fi;
 #endif
 		run session(0);
