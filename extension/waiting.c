@@ -212,9 +212,12 @@ typedef enum Look
 	LOOK_IN_HANDS /* a transaction in progress changes it */
 } Look;
 
-/* Whether the row of a live task is being changed, or has been since the snapshot. */
+/*
+ * Whether the row of a live task is being changed; where version is given, also whether it
+ * has been changed since that was read.
+ */
 static Look
-look_at_row(Store *store, int64 id)
+look_at_row(Store *store, int64 id, ItemPointer version)
 {
 	StoreRel *table = store_table(store, STORE_TASK);
 	SnapshotData dirty;
@@ -222,8 +225,10 @@ look_at_row(Store *store, int64 id)
 
 	InitDirtySnapshot(dirty);
 	if (store_find_id(table, &dirty, id))
-		look = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax) ? LOOK_IN_HANDS
-																					: LOOK_SETTLED;
+		look = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax) ||
+					   (version != NULL && !ItemPointerEquals(&table->out->tts_tid, version))
+				   ? LOOK_IN_HANDS
+				   : LOOK_SETTLED;
 	ExecClearTuple(table->out);
 	return look;
 }
@@ -236,7 +241,7 @@ look_at_row(Store *store, int64 id)
 static bool
 in_hands(Store *store, int64 id, Task *task)
 {
-	Look look = look_at_row(store, id);
+	Look look = look_at_row(store, id, task == NULL ? NULL : &task->tid);
 
 	return task == NULL ? look != LOOK_GONE : look != LOOK_SETTLED || task_is_taken(store, task);
 }
@@ -298,7 +303,7 @@ waiting_begin(Store *store, Task *task, Step *step)
 		store_insert(store, table, values, nulls);
 		STENT_FAULT("waiting_after_waiter");
 		again |= step->kind == STEP_SIGNAL ? signal_may_be_newer(store, strangers[i], step->detail)
-										   : look_at_row(store, strangers[i]) != LOOK_SETTLED;
+										   : look_at_row(store, strangers[i], NULL) != LOOK_SETTLED;
 	}
 	if (again)
 		waiting_nudge(store, task->id, bucket, true);
@@ -345,7 +350,7 @@ has_ended(Store *store, const Task *task, int64 id, bool stranger)
 
 	if (!stranger)
 		return child_lives(store, task->execution_id, task->id, id) ? WAIT_ON : GO_ON;
-	look = look_at_row(store, id);
+	look = look_at_row(store, id, NULL);
 	return look == LOOK_GONE ? GO_ON : look == LOOK_IN_HANDS ? UNSETTLED : WAIT_ON;
 }
 
@@ -462,6 +467,7 @@ waiting_nudged(Store *store, const DueEntry *entry)
 		return true;
 	}
 	task = task_find_live(store, entry->line);
+	STENT_FAULT("waiting_read");
 	if (task == NULL || task->state != TASK_WAITING)
 	{
 		/* who takes it before we commit does not see what has happened here */
