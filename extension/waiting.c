@@ -382,11 +382,28 @@ have_all_ended(Store *store, const Task *task, const Step *step)
 	return GO_ON;
 }
 
+/*
+ * Whether a transaction in progress is at a task that is no child and waited for. A
+ * handler that looked now would be suspended again, and so on until that is over.
+ */
+static bool
+any_in_hands(Store *store, const Step *step)
+{
+	int64 *strangers;
+	int n = ids_of(step->detail, "strangers", &strangers);
+
+	for (int i = 0; i < n; i++)
+		if (look_at_row(store, strangers[i], NULL) == LOOK_IN_HANDS)
+			return true;
+	return false;
+}
+
 /* By a snapshot younger than the hold on the task: what it waits for. */
 static Verdict
 decide(Store *store, const Task *task, const Step *step, bool failed)
 {
 	int64 *strangers;
+	Verdict verdict;
 
 	if (step == NULL || step->state != STEP_WAITING)
 		return GO_ON;
@@ -398,8 +415,11 @@ decide(Store *store, const Task *task, const Step *step, bool failed)
 			return has_ended(store, task, step->child_id,
 							 ids_of(step->detail, "strangers", &strangers) > 0);
 		case STEP_AWAIT_ALL:
+			verdict = have_all_ended(store, task, step);
+			if (!failed || verdict == GO_ON)
+				return verdict;
 			/* a failure may end it before all have ended: the handler looks */
-			return failed ? GO_ON : have_all_ended(store, task, step);
+			return any_in_hands(store, step) ? UNSETTLED : GO_ON;
 		case STEP_SIGNAL:
 			return signal_is_newer(store, task->execution_id, step->detail)       ? GO_ON
 				   : signal_may_be_newer(store, task->execution_id, step->detail) ? UNSETTLED
