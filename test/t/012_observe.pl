@@ -137,6 +137,23 @@ is(value("SELECT count(*) FROM stent.tasks WHERE function = 'quick' AND state = 
 is(value("SELECT mean_run_time >= '0' AND mean_run_time < '1 s' AND last_at <= stent.now() FROM stent.stats WHERE function = 'quick' AND role = 'postgres'"), 't', 'mean and last');
 becomes("SELECT count(*) <= 2000 + 10 FROM stent.tally", 't', 'totals are folded');
 
+# -- orchestrators that wait
+value(q{CREATE FUNCTION flow() RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN stent.await_signal('go', '1 day'); END $$;
+	SELECT stent.register('flow', 'flow()', queue => 'flows')});
+my $flows = "SELECT ready, scheduled, running, waiting, exact FROM stent.queues WHERE queue = 'flows'";
+my @flows = map { value("SELECT stent.dispatch('flow')") } 1 .. 3;
+becomes($flows, '0|0|0|3|t', 'waiting tasks are counted, not as scheduled');
+is(value("SELECT ready, scheduled, waiting FROM stent.stats WHERE function = 'flow'"), '0|0|3', 'in stats as well');
+value("BEGIN; SELECT stent.cancel($flows[0]); ROLLBACK");
+is(value($flows), '0|0|0|3|t', 'and where a transaction is undone');
+value("SELECT stent.cancel($flows[0])");
+is(value($flows), '0|0|0|2|t', 'until they end');
+value("SELECT stent.signal($flows[1], 'go')");
+becomes("SELECT state FROM stent.tasks WHERE id = $flows[1]", 'completed', 'or go on');
+is(value($flows), '0|0|0|1|t', 'one still waits');
+like(why($flows[2]), qr/^It waits for signal "go" until \S+ \S+ UTC, since \S+ \S+ UTC\.$/, 'why: for what');
+unlike(problems(), qr/flow/, 'and that is no problem');
+
 # -- an old snapshot
 is(value("SELECT h ->> 'kind', h ->> 'pid' FROM (SELECT stent.health() #> '{horizon,holder}' AS h) h"), "backend|$holder_pid", 'health names who holds the horizon');
 like(problems(), qr/^pid $holder_pid \(role \w+, idle in transaction\), whose transaction is open since \S+ \S+ UTC, keeps VACUUM from .* \(\d+ entries of taken tasks wait\)/m,
@@ -210,6 +227,7 @@ like(problems('other'), qr/^database "other" is not served: add it to stent.data
 $node->append_conf('postgresql.conf', 'stent.max_executors = 2');
 kill_backend();
 becomes($outside, '20102|5|t', 'counts are right after a crash');
+is(value($flows), '0|0|0|1|t', 'of waiting ones as well');
 is(value("SELECT completed FROM stent.stats WHERE function = 'quick' AND role = 'postgres'"), 20002, 'so are totals');
 $node->stop('immediate');
 $node->start;
