@@ -21,6 +21,8 @@ DECLARE
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
         '_is_admin(), _state_name("char"), _is_running(bigint), _running_now(), _board_counts(), _oldest_ready(), '
+        'map(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
+        'starmap(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'map_query(text, text, integer, integer, text, text, integer, text[], interval, interval, jsonb, jsonb, text), map_results(bigint), '
         'par_map(text, jsonb, integer, text), parallel_map(text, jsonb, integer, text), par_each(text, jsonb, integer, text), '
         'output_of(bigint, integer), _bucket(text, integer, integer), _leased_now(), _leases()';
