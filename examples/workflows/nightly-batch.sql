@@ -64,7 +64,8 @@ BEGIN
 END $$;
 CALL run_until_done(:id);
 
-\echo The report:
+\echo The report, as the orchestrator returned it, and as it wrote it:
+SELECT stent.result_of(:id);
 SELECT invoices, failed, cents, errors FROM report;
 \echo Each customer has one invoice:
 SELECT count(*) AS invoices, count(DISTINCT customer_id) AS customers FROM invoice;

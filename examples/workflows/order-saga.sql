@@ -62,9 +62,9 @@ BEGIN
     PERFORM stent.step('accept', 'tell', this || '{"state": "in progress"}');
     BEGIN
         PERFORM stent.call('reserve', this);
-        undo := 'release' || undo;
+        undo := array_prepend('release', undo);
         PERFORM stent.call('charge', price);
-        undo := 'refund' || undo;
+        undo := array_prepend('refund', undo);
         parcel := stent.call('ship', this) #>> '{}';
     EXCEPTION WHEN SQLSTATE 'PAY01' OR SQLSTATE 'SHP01' THEN
         -- The error of the child, with its own code. What is not named here fails the order.
@@ -87,25 +87,30 @@ SELECT count(stent.register(name, handler, retry => '{"no_retry_for": ["PAY01", 
 FROM (VALUES ('reserve', 'reserve(int)'::regprocedure), ('release', 'release(int)'), ('charge', 'charge(int, int)'), ('refund', 'refund(int, int)'),
              ('ship', 'ship(int)'), ('tell', 'tell(int, text)'), ('place_order', 'place_order(int)')) f (name, handler);
 
-CREATE TEMP TABLE run AS SELECT stent.dispatch('place_order', jsonb_build_object('order_id', id)) AS id FROM orders;
+SELECT stent.dispatch('place_order', '{"order_id": 1}') AS one,
+       stent.dispatch('place_order', '{"order_id": 2}') AS two,
+       stent.dispatch('place_order', '{"order_id": 3}') AS three \gset
 
--- Executors take the orders up by themselves. Where there are none, this session does their work.
-DO $$
+-- Executors take them up by themselves. Where there are none, this session does their work.
+CREATE PROCEDURE run_until_done(id bigint) LANGUAGE plpgsql AS $$
 BEGIN
-    WHILE EXISTS (SELECT FROM run JOIN stent.executions USING (id) WHERE finished_at IS NULL) LOOP
+    WHILE stent.state_of(id) ->> 'finished_at' IS NULL LOOP
         IF stent.run() = 0 THEN
             PERFORM pg_sleep(0.01);
         END IF;
         COMMIT;
     END LOOP;
 END $$;
+CALL run_until_done(:one);
+CALL run_until_done(:two);
+CALL run_until_done(:three);
 
+\echo What the orchestrators returned:
+SELECT stent.result_of(:one) AS one, stent.result_of(:two) AS two, stent.result_of(:three) AS three;
 \echo The orders:
 SELECT id, state, note FROM orders ORDER BY id;
 \echo Nine lamps are left, and the only money kept is that of order 1:
 SELECT pieces FROM stock;
 SELECT order_id, sum(cents) AS cents, count(*) AS entries FROM ledger GROUP BY 1 ORDER BY 1;
 \echo What was done for order 3, in order:
-SELECT t.function, t.state, t.error ->> 'message' AS error
-FROM stent.tasks t JOIN run ON t.parent_id = run.id JOIN stent.executions e ON e.id = run.id
-WHERE e.args ->> 'order_id' = '3' ORDER BY t.id;
+SELECT function, state, error ->> 'message' AS error FROM stent.tasks WHERE parent_id = :three ORDER BY id;
