@@ -5,14 +5,14 @@ SET stent.batch_time = '60s';
 CREATE TABLE itr_t (line text);
 CREATE FUNCTION itr_leaf() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;
 CREATE PROCEDURE itr_run() LANGUAGE plpgsql AS $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
--- what happens after the first call
+-- what happens when it goes on
 CREATE FUNCTION itr_do(sql text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     waits boolean := true;
 BEGIN
     BEGIN
         INSERT INTO itr_t VALUES ('own');
-        PERFORM stent.call('itr_leaf');
+        PERFORM stent.await_signal('go');
         EXECUTE sql;
     EXCEPTION WHEN OTHERS THEN
         RETURN 'caught ' || SQLSTATE;
@@ -24,9 +24,8 @@ SELECT stent.register('itr_leaf', 'itr_leaf()'), stent.register('itr_do', 'itr_d
 
 -- pg_cancel_backend: run ends, its transaction is undone, the task is where it was, uncharged
 SELECT stent.dispatch('itr_do', '{"sql": "SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)"}') AS id \gset
-SELECT stent.run(1);
-SELECT state FROM stent.tasks WHERE id = :id;
-SELECT stent.run(1);
+CALL itr_run();
+SELECT stent.signal(:id, 'go');
 SELECT stent.run(1);
 SELECT state, attempt FROM stent.tasks WHERE id = :id;
 SELECT stent.run(1);
@@ -35,7 +34,8 @@ SELECT stent.cancel(:id);
 
 -- statement_timeout of the session
 SELECT stent.dispatch('itr_do', '{"sql": "SELECT pg_sleep(60)"}') AS id \gset
-SELECT stent.run(1), stent.run(1);
+CALL itr_run();
+SELECT stent.signal(:id, 'go');
 SET statement_timeout = '300ms';
 SELECT stent.run(1);
 RESET statement_timeout;
@@ -44,6 +44,8 @@ SELECT stent.cancel(:id);
 
 -- the attempt's own timeout: each run of the handler has all of it
 SELECT stent.dispatch('itr_do', '{"sql": "SELECT pg_sleep(60)"}', timeout => '1s') AS id \gset
+CALL itr_run();
+SELECT stent.signal(:id, 'go');
 CALL itr_run();
 SELECT state, attempt, error ->> 'code' AS code, error ->> 'message' AS message FROM stent.tasks WHERE id = :id;
 -- a wait is no part of it
@@ -65,7 +67,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     RETURN 'caught ' || SQLSTATE;
 END $$;
-SELECT stent.register('itr_step', 'itr_step()'), stent.register('itr_local', 'itr_local()', retry => '{"max_attempts": 1}');
+SELECT stent.register('itr_step', 'itr_step()', retry => '{"max_attempts": 1}'), stent.register('itr_local', 'itr_local()', retry => '{"max_attempts": 1}');
 SELECT stent.dispatch('itr_local') AS id \gset
 SET statement_timeout = '300ms';
 SELECT stent.run(1);
@@ -80,19 +82,17 @@ TABLE itr_t;
 -- a child that was cancelled by itself, or had its timeout, is an error that can be caught
 CREATE FUNCTION itr_parent(span text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM stent.call('itr_step', timeout => span::interval);
+    PERFORM stent.call('itr_step', timeout => span::interval, delay => CASE WHEN span IS NULL THEN interval '1h' END);
     RETURN 'done';
 EXCEPTION WHEN OTHERS THEN
     RETURN 'caught ' || SQLSTATE;
 END $$;
 SELECT stent.register('itr_parent', 'itr_parent(text)');
 SELECT stent.dispatch('itr_parent', '{"span": "100ms"}') AS id \gset
-SELECT stent.run(1);
-UPDATE stent.task SET policy_id = (SELECT policy_id FROM stent.function WHERE name = 'itr_do') WHERE parent_id = :id;
 CALL itr_run();
 SELECT stent.result_of(:id);
 SELECT stent.dispatch('itr_parent', '{"span": null}') AS id \gset
-SELECT stent.run(1);
+CALL itr_run();
 SELECT stent.cancel(id) FROM stent.tasks WHERE parent_id = :id;
 CALL itr_run();
 SELECT stent.result_of(:id);

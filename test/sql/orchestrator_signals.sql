@@ -76,10 +76,10 @@ SELECT stent.result_of(:id);
 -- timeouts; a signal sent after one is there for the next wait; 0 is none
 SELECT stent.dispatch('osg_wait', '{"names": ["a", "a"], "span": "1h"}') AS id, stent.dispatch('osg_wait', '{"names": ["a"], "span": "0"}') AS none \gset
 CALL osg_run();
-SELECT state, due_at FROM stent.tasks WHERE id IN (:id, :none) ORDER BY id;
+SELECT task_id = :none AS none, state, wake_at FROM stent.step WHERE task_id IN (:id, :none) ORDER BY 1;
 SET stent.clock = '2026-01-01 01:00:00';
 CALL osg_run();
-SELECT state, due_at FROM stent.tasks WHERE id = :id;
+SELECT state, wake_at FROM stent.step WHERE task_id = :id ORDER BY position;
 SELECT stent.signal(:id, 'a', '"late"');
 SET stent.clock = '2026-01-01 09:00:00';
 CALL osg_run();

@@ -74,7 +74,7 @@ SET timezone = 'Europe/Berlin';
 SET stent.clock = '2026-03-29 00:30:00';
 SELECT stent.dispatch('slp_one', '{"span": "1 day"}') AS id \gset
 CALL slp_run();
-SELECT due_at FROM stent.tasks WHERE id = :id;
+SELECT wake_at FROM stent.step WHERE task_id = :id;
 SELECT stent.cancel(:id);
 RESET timezone;
 

@@ -138,6 +138,28 @@ CALL spw_run();
 SELECT state, attempt, result FROM stent.tasks WHERE id = :id;
 SELECT args -> 'n' AS n, state FROM stent.tasks WHERE parent_id = :id ORDER BY 1, id;
 
+-- an id that a step has used stays that of the child, also if the attempt fails then
+CREATE FUNCTION spw_same(id bigint) RETURNS bigint LANGUAGE sql AS $$ SELECT id $$;
+CREATE FUNCTION spw_noted(how text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    a bigint := stent.spawn('spw_leaf', '{"n": 4}');
+    noted jsonb;
+BEGIN
+    CASE how
+        WHEN 'step' THEN noted := stent.step('note', 'spw_same', jsonb_build_object('id', a));
+        WHEN 'call' THEN noted := stent.call('spw_same', jsonb_build_object('id', a));
+    END CASE;
+    IF stent.attempt() = 1 THEN
+        RAISE EXCEPTION 'first attempt';
+    END IF;
+    RETURN jsonb_build_array(how, noted::bigint = a, stent.await(noted::bigint));
+END $$;
+SELECT stent.register('spw_same', 'spw_same(bigint)'), stent.register('spw_noted', 'spw_noted(text)', retry => '{"max_attempts": 2, "initial_delay": "0s"}');
+SELECT count(stent.dispatch('spw_noted', jsonb_build_object('how', how))) FROM unnest(ARRAY['step', 'call', 'step', 'call']) how;
+CALL spw_run();
+SELECT state, attempt, result, error ->> 'message' AS error FROM stent.tasks WHERE function = 'spw_noted' ORDER BY id;
+SELECT count(*) FILTER (WHERE function = 'spw_leaf' AND args = '{"n": 4}') AS leaves, count(*) FILTER (WHERE function = 'spw_same') AS calls FROM stent.tasks;
+
 -- tasks that are no children: an execution of one's own, one of somebody else, one that has finished; NULL, unknown, oneself
 CREATE FUNCTION spw_stranger(id bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -174,7 +196,7 @@ CALL spw_run();
 SELECT state, result FROM stent.tasks WHERE id = :id;
 
 TABLE spw_left;
-SELECT count(stent.unregister('spw_' || n)) FROM unnest(ARRAY['leaf', 'three', 'forget', 'fails', 'timeout', 'undone', 'failing', 'stranger', 'ended']) n;
+SELECT count(stent.unregister('spw_' || n)) FROM unnest(ARRAY['leaf', 'three', 'forget', 'fails', 'timeout', 'undone', 'failing', 'same', 'noted', 'stranger', 'ended']) n;
 DROP PROCEDURE spw_run;
 DROP VIEW spw_left;
-DROP FUNCTION spw_leaf, spw_three, spw_forget, spw_fails, spw_timeout, spw_undone, spw_failing, spw_stranger, spw_ended;
+DROP FUNCTION spw_leaf, spw_three, spw_forget, spw_fails, spw_timeout, spw_undone, spw_failing, spw_same, spw_noted, spw_stranger, spw_ended;
