@@ -51,7 +51,8 @@ typedef struct Suspension
 	LeaseCall call;
 	int64 task_id;
 	int64 token;
-	StepOrder *orders; /* NULL: it only asks */
+	bool asks; /* which steps there are, and no more */
+	StepOrder *orders;
 	int n_orders;
 	Effects effects;
 	SharedDeltas deltas;
@@ -196,11 +197,11 @@ order_step(Suspension *suspension, const StepOrder *order, Step *const *made, co
 	return step;
 }
 
-/* Add all of them, as the role that dispatched the task; returns the last. */
-static Step *
+/* Add all of them, as the role that dispatched the task. */
+static void
 order_steps(Suspension *suspension, const char *role)
 {
-	Step **made = palloc_array(Step *, suspension->n_orders);
+	Step **made = palloc_array(Step *, Max(suspension->n_orders, 1));
 	Oid role_id = get_role_oid(role, true);
 	char *worker = GetUserNameFromId(GetUserId(), false);
 	ErrorContextCallback callback = {.callback = suspend_read_context,
@@ -226,7 +227,24 @@ order_steps(Suspension *suspension, const char *role)
 	}
 	error_context_stack = callback.previous;
 	SetUserIdAndSecContext(user, sec_context);
-	return made[suspension->n_orders - 1];
+}
+
+/*
+ * What the task has to wait for: its last step, if that is not done; NULL: nothing. One that
+ * was woken without need waits for the same again.
+ */
+static Step *
+blocking_step(Store *store, const Steps *steps)
+{
+	Step *last = NULL;
+
+	for (int i = 0; i < steps->n; i++)
+		if (step_is_remembered(steps, steps->steps[i]) &&
+			(last == NULL || steps->steps[i]->position > last->position))
+			last = steps->steps[i];
+	if (last == NULL || last->kind == STEP_SPAWN || step_decide(store, last))
+		return NULL;
+	return last;
 }
 
 /* Write the steps, and let the task wait, or be ready again at once. */
@@ -235,19 +253,18 @@ settle(Suspension *suspension, Task *task)
 {
 	Store *store = suspension->call.store;
 	Steps *steps = &suspension->steps;
-	Step *last;
 
 	steps_decide(store, steps);
-	last = order_steps(suspension, lane_get(store, task->lane_id)->role);
-	if (suspension->orders[suspension->n_orders - 1].blocks && !step_decide(store, last))
+	order_steps(suspension, lane_get(store, task->lane_id)->role);
+	steps->blocking = blocking_step(store, steps);
+	if (steps->blocking != NULL)
 	{
-		steps->blocking = last;
 		if (settle_suspended(store, steps) == SETTLE_WAITS)
 		{
 			suspension->outcome = "waiting";
 			return;
 		}
-		(void) step_decide(store, last);
+		(void) step_decide(store, steps->blocking);
 	}
 	settle_go_on(store, steps);
 	task->changed = true;
@@ -318,7 +335,7 @@ try_once(Suspension *suspension)
 
 	if (task == NULL)
 		return outcome;
-	if (suspension->orders != NULL)
+	if (!suspension->asks)
 		outcome = lease_call_lock(call, lease);
 	if (outcome == LEASE_HELD)
 		outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
@@ -327,7 +344,7 @@ try_once(Suspension *suspension)
 	steps_begin(&suspension->steps, call->store, task);
 	PG_TRY();
 	{
-		if (suspension->orders == NULL)
+		if (suspension->asks)
 			read_steps(suspension, task);
 		else
 		{
@@ -352,7 +369,7 @@ serve(Suspension *suspension, const char *command)
 	/* who is at it commits first: see what that made of it */
 	while ((outcome = try_once(suspension)) == LEASE_BUSY)
 		lease_call_look_again(&suspension->call);
-	if (outcome == LEASE_HELD && suspension->orders != NULL)
+	if (outcome == LEASE_HELD && !suspension->asks)
 	{
 		lease_call_settle(&suspension->call, true);
 		effects_apply_shared(suspension->call.store, &suspension->deltas);
@@ -373,8 +390,7 @@ stent_suspend(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("steps must not be null"),
-						errhint("Give an array of steps; stent.release() gives a task back "
-								"without any.")));
+						errhint("Give an array of steps.")));
 	for (int i = 0; i < lengthof(effects); i++)
 		if (!PG_ARGISNULL(3 + i))
 			*effects[i] = PG_GETARG_JSONB_P(3 + i);
@@ -443,7 +459,8 @@ stent_lease_steps(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Suspension suspension = {.task_id = lease_call_id(fcinfo, 0, "task_id"),
-							 .token = lease_call_id(fcinfo, 1, "token")};
+							 .token = lease_call_id(fcinfo, 1, "token"),
+							 .asks = true};
 	const Steps *steps = &suspension.steps;
 	Store *store;
 

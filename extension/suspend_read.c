@@ -242,12 +242,12 @@ suspend_read(Jsonb *steps, int *n)
 	ErrorContextCallback callback = {.callback = suspend_read_context,
 									 .previous = error_context_stack};
 
-	if (!JB_ROOT_IS_ARRAY(steps) || JB_ROOT_IS_SCALAR(steps) || JB_ROOT_COUNT(steps) == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("steps must be an array of objects, not %s", json_text(steps)),
-						errhint("Give at least one, such as {\"kind\": \"sleep\", \"duration\": "
-								"\"5m\"}; stent.release() gives a task back without any.")));
-	orders = palloc0_array(StepOrder, JB_ROOT_COUNT(steps));
+	if (!JB_ROOT_IS_ARRAY(steps) || JB_ROOT_IS_SCALAR(steps))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("steps must be an array of objects, not %s", json_text(steps)),
+				 errhint("Give objects such as {\"kind\": \"sleep\", \"duration\": \"5m\"}.")));
+	orders = palloc0_array(StepOrder, Max(JB_ROOT_COUNT(steps), 1));
 	*n = 0;
 	it = JsonbIteratorInit(&steps->root);
 	error_context_stack = &callback;

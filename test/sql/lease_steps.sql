@@ -93,6 +93,22 @@ SELECT stent.suspend(:id, :token, '[{"kind": "spawn", "function": "lease_steps_e
 SELECT stent.run();
 SELECT * FROM lease_steps_again() \gset
 SELECT number, kind, state, error ->> 'code' AS code, error ->> 'message' AS message, (error ->> 'detail')::jsonb -> 'index' AS index FROM lease_steps_last(:id, :token);
+-- one that failed and was replayed meanwhile: the task was woken without need, and waits on
+SELECT stent.suspend(:id, :token, '[{"kind": "spawn", "function": "lease_steps_break", "args": {"message": "again"}}, {"kind": "await_all", "ids": [{"step": 0}]}]');
+BEGIN;
+SELECT stent.run();
+SELECT stent.replay(max(id)) IS NOT NULL AS replayed FROM stent.dead_letters WHERE function = 'lease_steps_break';
+COMMIT;
+SELECT * FROM lease_steps_again() \gset
+SELECT * FROM lease_steps_last(:id, :token);
+SELECT stent.suspend(:id, :token, '[]');
+SELECT * FROM lease_steps_again();
+SELECT stent.run();
+SELECT * FROM lease_steps_again() \gset
+SELECT number, kind, state, error ->> 'message' AS message FROM lease_steps_last(:id, :token);
+-- with nothing to wait for it is ready
+SELECT stent.suspend(:id, :token, '[]');
+SELECT * FROM lease_steps_again() \gset
 -- a wait that runs out; what it was for goes on
 SELECT stent.suspend(:id, :token, '[{"kind": "spawn", "function": "lease_steps_external", "args": {"n": 2}}, {"kind": "await", "id": {"step": 0}, "timeout": "10s"}]');
 SET stent.clock = '2026-02-01 00:02:10';
@@ -122,6 +138,7 @@ SELECT stent.shared_set('lease_steps', '1');
 SELECT stent.suspend(:id, :token, '[{"kind": "step", "name": "one", "result": 1}]', '{"n": 2}', '{"k": "v"}', '{"lease_steps": 5}', '[{"step": "half", "detail": 1}]');
 SELECT stent.state_of(:root) -> 'counters' AS counters, stent.state_of(:root) -> 'context' AS context, stent.shared_get('lease_steps');
 SELECT step, detail FROM stent.progress WHERE task_id = :root;
+SELECT stent.heartbeat_many(ARRAY[:id], ARRAY[:token]), stent.release_many(ARRAY[:id], ARRAY[:token]);
 SELECT * FROM lease_steps_again() \gset
 -- a call that another execution makes already, or has made
 SELECT stent.suspend(:id, :token, '[{"kind": "call", "function": "lease_steps_double", "args": {"n": 3}, "idempotency_key": "a"}]');

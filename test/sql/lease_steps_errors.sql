@@ -28,7 +28,7 @@ SELECT lease_steps_errors_try(format('SELECT stent.suspend(%s, ''[{"kind": "slee
 
 -- steps that are none; each names the step and the key
 SELECT s AS steps, lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, %L)', :id, :token, s)) AS said FROM unnest(ARRAY[
-    '[]', '{}', 'null', '1', '"x"', '[1]', '[null]', '[[]]', '[{}]',
+    '{}', 'null', '1', '"x"', '[1]', '[null]', '[[]]', '[{}]',
     '[{"kind": null}]', '[{"kind": 1}]', '[{"kind": "wait"}]', '[{"kind": "map_query"}]',
     '[{"kind": "sleep"}]', '[{"kind": "sleep", "duration": 5}]', '[{"kind": "sleep", "duration": "5"}]', '[{"kind": "sleep", "duration": "soon"}]', '[{"kind": "sleep", "duration": "-5m"}]',
     '[{"kind": "sleep", "duration": "-1 day"}]', '[{"kind": "sleep", "duration": "37000 days"}]', '[{"kind": "sleep", "duration": "1s", "until": 1}]', '[{"kind": "sleep", "duration": "1s", "name": ""}]',
