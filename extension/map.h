@@ -19,6 +19,7 @@
 #include "dispatch.h"
 #include "json_array.h"
 #include "map_row.h"
+#include "step.h"
 #include "store.h"
 #include "task.h"
 
@@ -63,6 +64,11 @@ extern int64 map_finish(MapBuilder *builder);
 
 /* Refuse an item no attempt could take. */
 extern void map_check_item(const JsonElement *item, int64 number);
+
+/* In a handler, or for a worker's: when it is over. */
+extern void map_step_make(Store *store, Step *step, const Options *options, const MapOptions *map,
+						  Jsonb *items);
+extern int map_failed_index(const Ending *ending);
 
 /* --- running one --- */
 

@@ -123,9 +123,19 @@ check_items(Jsonb *items)
 		map_check_item(&element, walk.next - 1);
 }
 
+/* Have a step make a map, when its handler is over. */
+void
+map_step_make(Store *store, Step *step, const Options *options, const MapOptions *map, Jsonb *items)
+{
+	(void) function_handler(options->function);
+	check_items(items);
+	step->arg = prepare(store, options, map, items);
+	step->make = make;
+}
+
 /* The item that a map failed with, or -1: it was cancelled, or timed out. */
-static int
-failed_index(const Ending *ending)
+int
+map_failed_index(const Ending *ending)
 {
 	JsonbValue buffer;
 	JsonbValue *index =
@@ -169,10 +179,7 @@ map_step(FunctionCallInfo fcinfo, Jsonb *items, const MapOptions *map, bool gath
 		Options options;
 
 		dispatch_read_options(fcinfo, store, &at, &options);
-		(void) function_handler(options.function);
-		check_items(items);
-		step->arg = prepare(store, &options, map, items);
-		step->make = make;
+		map_step_make(store, step, &options, map, items);
 	}
 	if (step->state == STEP_FAILED)
 		step_raise_again(step);
@@ -182,7 +189,7 @@ map_step(FunctionCallInfo fcinfo, Jsonb *items, const MapOptions *map, bool gath
 
 		step_child(step, &ending);
 		if (ending.state != TASK_COMPLETED)
-			step_fail_child(step, step->child_id, &ending, failed_index(&ending));
+			step_fail_child(step, step->child_id, &ending, map_failed_index(&ending));
 		step_done(step, NULL);
 	}
 	if (gather)

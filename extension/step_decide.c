@@ -19,6 +19,7 @@
 #include "ending.h"
 #include "json.h"
 #include "json_keys.h"
+#include "map.h"
 #include "step_calls.h"
 #include "step_local.h"
 #include "step_decide.h"
@@ -40,6 +41,8 @@ look_at_child(Store *store, Step *step)
 	ending_read(store, step->child_id, &ending);
 	if (ending.state == TASK_NEW)
 		fail_unknown(step, step->child_id);
+	else if (ending.state == TASK_COMPLETED && step->kind == STEP_MAP)
+		step_done(step, NULL); /* its results are gathered each time */
 	else if (ending.state == TASK_COMPLETED)
 	{
 		step->state = STEP_COMPLETED;
@@ -49,7 +52,9 @@ look_at_child(Store *store, Step *step)
 		step->dirty = true;
 	}
 	else if (task_is_terminal(ending.state))
-		step_failed(step, step_error_child(step->child_id, &ending, -1));
+		step_failed(step,
+					step_error_child(step->child_id, &ending,
+									 step->kind == STEP_MAP ? map_failed_index(&ending) : -1));
 }
 
 /* The ids of the tasks that the step waits for. */

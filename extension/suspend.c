@@ -37,6 +37,7 @@
 #include "json.h"
 #include "lease.h"
 #include "lease_call.h"
+#include "map.h"
 #include "registry.h"
 #include "settle.h"
 #include "step_calls.h"
@@ -102,6 +103,22 @@ order_child(Suspension *suspension, const StepOrder *order, const char *worker)
 	step->make = child_make;
 	if (order->kind == STEP_SPAWN)
 		step->child_id = child->task.id;
+	return step;
+}
+
+/* Note the map that a step is to make. */
+static Step *
+order_map(Suspension *suspension, const StepOrder *order, const char *worker)
+{
+	Store *store = suspension->call.store;
+	Options options;
+	Step *step;
+
+	dispatch_check_options(store, &order->options.given, &options);
+	check_rights(suspension, &options, worker);
+	step = step_place(order->kind, order->name, order->number, options.function->id,
+					  step_digest_json(order->items));
+	map_step_make(store, step, &options, &order->map, order->items);
 	return step;
 }
 
@@ -179,6 +196,8 @@ order_step(Suspension *suspension, const StepOrder *order, Step *const *made, co
 		case STEP_CALL:
 		case STEP_SPAWN:
 			return order_child(suspension, order, worker);
+		case STEP_MAP:
+			return order_map(suspension, order, worker);
 		case STEP_AWAIT:
 		case STEP_AWAIT_ALL:
 			return order_wait(suspension, order, made, worker);
@@ -335,6 +354,11 @@ try_once(Suspension *suspension)
 
 	if (task == NULL)
 		return outcome;
+	if (task->chunk != NO_CHUNK)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("task " INT64_FORMAT " is a part of a map and has no steps", task->id),
+				 errhint("Spawn a task for each item that needs steps of its own.")));
 	if (!suspension->asks)
 		outcome = lease_call_lock(call, lease);
 	if (outcome == LEASE_HELD)
@@ -431,6 +455,8 @@ put_step(ReturnSetInfo *rsinfo, Store *store, const Step *step)
 						? payload_get(store, step->result_ref)
 						: step->result;
 
+	if (step->kind == STEP_MAP && step->state == STEP_COMPLETED)
+		result = map_gather(store, step->child_id);
 	if (result == NULL && step->state == STEP_COMPLETED)
 		result = json_null();
 	values[OUT_POSITION] = Int32GetDatum(step->position);

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "clock.h"
+#include "guc.h"
 #include "json.h"
 #include "lease_call.h"
 #include "suspend_read.h"
@@ -34,6 +35,35 @@ read_child(const JsonKeys *keys, StepOrder *order)
 		order->args = json_empty_object();
 	order->idempotency_key = options_json_key(keys, "idempotency_key");
 	order->concurrency_key = options_json_key(keys, "concurrency_key");
+}
+
+static void
+read_map(const JsonKeys *keys, StepOrder *order)
+{
+	MapOptions *map = &order->map;
+	char *on_error = json_keys_string(keys, "on_error");
+	int64 number;
+
+	options_json_read(keys, &order->options);
+	order->items = json_keys_array(keys, "items");
+	if (order->items == NULL)
+		json_keys_missing(keys, "items");
+	map->chunk_size = MAP_CHUNK_SIZE;
+	map->limit = stent_task_pool_size;
+	if (json_keys_integer(keys, "chunk_size", 1, MAP_CHUNK_SIZE_MAX, &number))
+		map->chunk_size = (int) number;
+	if (json_keys_integer(keys, "concurrency_limit", 1, PG_INT32_MAX, &number))
+		map->limit = (int) number;
+	map->collect = on_error != NULL && strcmp(on_error, "collect") == 0;
+	if (on_error != NULL && !map->collect && strcmp(on_error, "fail") != 0)
+		json_keys_refuse(keys, "on_error", "fail or collect");
+}
+
+static void
+read_starmap(const JsonKeys *keys, StepOrder *order)
+{
+	read_map(keys, order);
+	order->map.star = true;
 }
 
 /* What the worker has done itself, or the error it met. */
@@ -157,6 +187,10 @@ static const char *const call_keys[] = {
 	NULL};
 static const char *const spawn_keys[] = {
 	"kind", "name", "number", "args", "concurrency_key", OPTIONS_JSON_KEYS, NULL};
+static const char *const map_keys[] = {
+	"kind",     "name",  "number",   "function", "items",   "chunk_size", "concurrency_limit",
+	"on_error", "queue", "priority", "tags",     "timeout", "retry",      "headers",
+	NULL};
 static const char *const local_keys[] = {"kind", "name", "number", "result", "error", NULL};
 static const char *const record_keys[] = {"kind", "name", "number", "value", NULL};
 static const char *const sleep_keys[] = {"kind", "name", "number", "duration", NULL};
@@ -167,6 +201,8 @@ static const char *const signal_keys[] = {"kind", "name", "step_name", "number",
 static const KindSpec kinds[] = {
 	{"call", STEP_CALL, true, "name", read_child, call_keys},
 	{"spawn", STEP_SPAWN, false, "name", read_child, spawn_keys},
+	{"map", STEP_MAP, true, "name", read_map, map_keys},
+	{"starmap", STEP_MAP, true, "name", read_starmap, map_keys},
 	{"step", STEP_LOCAL, false, "name", read_local, local_keys},
 	{"record", STEP_RECORD, false, "name", read_record, record_keys},
 	{"sleep", STEP_SLEEP, true, "name", read_sleep, sleep_keys},
@@ -185,8 +221,9 @@ kind_of(const JsonKeys *keys)
 	for (int i = 0; i < lengthof(kinds); i++)
 		if (strcmp(kinds[i].word, word) == 0)
 			return &kinds[i];
-	json_keys_refuse(keys, "kind",
-					 "one of call, spawn, step, record, sleep, await, await_all, signal");
+	json_keys_refuse(
+		keys, "kind",
+		"one of call, spawn, map, starmap, step, record, sleep, await, await_all, signal");
 }
 
 static void

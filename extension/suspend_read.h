@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "map.h"
 #include "options_json.h"
 #include "step.h"
 
@@ -30,11 +31,13 @@ typedef struct StepOrder
 	char *name;
 	int number;
 
-	/* call, spawn */
+	/* call, spawn, map */
 	JsonOptions options;
 	Jsonb *args;
 	char *idempotency_key;
 	char *concurrency_key;
+	Jsonb *items;
+	MapOptions map;
 
 	Jsonb *result; /* of a step, the value of a record */
 	Jsonb *error;

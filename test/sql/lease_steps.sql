@@ -153,6 +153,38 @@ SELECT stent.complete_many(array_agg(task_id), array_agg(token), array_agg(to_js
 SELECT * FROM lease_steps_again() \gset
 SELECT * FROM lease_steps_last(:id, :token);
 
+-- maps: results in order; the item that failed; all of them, whatever they did
+SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_double", "items": [{"n": 1}, {"n": 2}, {"n": 3}], "chunk_size": 2}]');
+SELECT stent.run();
+SELECT stent.run();
+SELECT * FROM lease_steps_again() \gset
+SELECT * FROM lease_steps_last(:id, :token);
+SELECT function, state FROM stent.lease_steps(:id, :token) WHERE kind = 'map';
+SELECT stent.suspend(:id, :token, '[{"kind": "starmap", "function": "lease_steps_double", "items": [[4], [5]]}]');
+SELECT stent.run();
+SELECT * FROM lease_steps_again() \gset
+SELECT * FROM lease_steps_last(:id, :token);
+SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_double", "items": [{"n": 1}, {"n": "x"}], "retry": {"max_attempts": 1}}]');
+SELECT stent.run();
+SELECT * FROM lease_steps_again() \gset
+SELECT number, kind, state, error ->> 'code' AS code, (error ->> 'detail')::jsonb -> 'index' AS index FROM lease_steps_last(:id, :token);
+SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_double", "items": [{"n": 1}, {"n": "x"}], "retry": {"max_attempts": 1}, "on_error": "collect", "concurrency_limit": 1, "chunk_size": 1}]');
+SELECT stent.run();
+SELECT stent.run();
+SELECT * FROM lease_steps_again() \gset
+SELECT number, state, result #> '{0}' AS first, result #> '{1,error,code}' AS second FROM lease_steps_last(:id, :token);
+SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_double", "items": []}]');
+SELECT * FROM lease_steps_again() \gset
+SELECT * FROM lease_steps_last(:id, :token);
+-- of workers; a part of a map has no steps of its own
+SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_external", "items": [1, 2]}]');
+SELECT task_id AS part, token AS part_token, args FROM stent.claim('w', 1, '{lease_steps_external}') \gset
+SELECT :'args' AS args;
+SELECT stent.suspend(:part, :part_token, '[{"kind": "sleep", "duration": "1s"}]');
+SELECT stent.complete(:part, :part_token, '[{"result": 10}, {"result": 20}]');
+SELECT * FROM lease_steps_again() \gset
+SELECT * FROM lease_steps_last(:id, :token);
+
 -- completed as any other; its steps can be seen
 SELECT stent.complete(:id, :token, '"done"');
 SELECT state, attempt, result FROM stent.tasks WHERE id = :root;
@@ -162,3 +194,4 @@ SELECT count(stent.cancel(id)) FROM stent.tasks WHERE function LIKE 'lease\_step
 SET stent.clock = '2026-06-01 00:00:00';
 SELECT count(*) FROM stent.claim('w', 1, '{none}');
 SELECT (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.due WHERE kind = 'l') AS due;
+SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'lease\_steps%';

@@ -54,6 +54,9 @@ SELECT s AS steps, lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, %
     '[{"kind": "call", "function": "lease_steps_errors_f", "retry": 3}]', '[{"kind": "call", "function": "lease_steps_errors_f", "retry": {"attempts": 3}}]', '[{"kind": "call", "function": "lease_steps_errors_f", "headers": []}]',
     '[{"kind": "call", "function": "lease_steps_errors_f", "idempotency_key": ""}]', '[{"kind": "call", "function": "lease_steps_errors_f", "concurrency_key": 1}]', '[{"kind": "call", "function": "lease_steps_errors_f", "max_duration": "1h"}]',
     '[{"kind": "spawn", "function": "lease_steps_errors_f", "idempotency_key": "k"}]',
+    '[{"kind": "map", "function": "lease_steps_errors_sql"}]', '[{"kind": "map", "function": "lease_steps_errors_sql", "items": {}}]', '[{"kind": "map", "function": "lease_steps_errors_sql", "items": [], "chunk_size": 0}]',
+    '[{"kind": "map", "function": "lease_steps_errors_sql", "items": [], "concurrency_limit": 0}]', '[{"kind": "map", "function": "lease_steps_errors_sql", "items": [], "on_error": "stop"}]', '[{"kind": "map", "function": "lease_steps_errors_sql", "items": [], "args": {}}]',
+    '[{"kind": "map", "function": "lease_steps_errors_none", "items": []}]', '[{"kind": "map", "items": []}]', '[{"kind": "map", "function": "lease_steps_errors_sql", "items": [], "delay": "1s"}]',
     '[{"kind": "sleep", "duration": "1s"}, {"kind": "record", "name": "r"}]', '[{"kind": "record", "name": "r"}, {"kind": "call", "function": "lease_steps_errors_f"}, {"kind": "sleep", "duration": "1s"}]',
     '[{"kind": "record", "name": "r"}, {"kind": "spawn", "function": "lease_steps_errors_f"}, {"kind": "sleep", "duration": "x"}]']) s;
 SELECT lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, %L, %L)', :id, :token, '[{"kind": "sleep", "duration": "1s"}]', '{"n": "x"}'));
@@ -91,6 +94,7 @@ SELECT stent.dispatch('lease_steps_errors_f') AS mine \gset
 SET SESSION AUTHORIZATION regress_stent_steps_worker;
 SELECT token FROM stent.claim('w', 1, NULL, '{lease_steps_errors}') \gset
 SELECT lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, ''[{"kind": "call", "function": "lease_steps_errors_sql", "args": {"n": 1}}]'')', :id, :token));
+SELECT lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, ''[{"kind": "map", "function": "lease_steps_errors_sql", "items": [{"n": 1}]}]'')', :id, :token));
 SELECT lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, ''[{"kind": "await", "id": %s}]'')', :id, :token, :mine));
 SELECT lease_steps_errors_try(format('SELECT stent.suspend(%s, %s, ''[{"kind": "await", "id": %s}]'')', :id, :token, :stranger));
 SELECT current_user;
@@ -118,3 +122,4 @@ SELECT count(*) FROM stent.claim('w', 1, '{none}');
 SELECT (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.due WHERE kind = 'l') AS due;
 DROP OWNED BY regress_stent_steps_app, regress_stent_steps_worker;
 DROP ROLE regress_stent_steps_app, regress_stent_steps_worker;
+SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'lease\_steps%';
