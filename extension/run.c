@@ -50,6 +50,7 @@
 #include "shmem.h"
 #include "slots.h"
 #include "state_file.h"
+#include "waiting.h"
 #include "step.h"
 
 /* so long may be spent on what is due and makes nobody ready */
@@ -372,6 +373,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 {
 	Batch batch = {0};
 	MemoryContext outer = CurrentMemoryContext;
+	uint64 nudges = waiting_nudges;
 	bool drained = false;
 
 	(void) shmem_my_proc();
@@ -415,6 +417,12 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 		}
 	}
 
+	/* what was promoted ended a map: its parent is next, after the commit */
+	if (batch.done == 0 && waiting_nudges != nudges)
+	{
+		batch.more_due = true;
+		drained = false;
+	}
 	limit_leave(&batch.hold, batch.store);
 	claim_raise_heads(&batch.claimer);
 	next_snapshot();

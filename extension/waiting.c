@@ -64,6 +64,8 @@ typedef struct Nudged
 static Nudged nudged[NUDGED];
 static bool any_nudged;
 
+uint64 waiting_nudges;
+
 /* The task that was decided last, in one look at what is due. */
 static struct
 {
@@ -142,6 +144,7 @@ waiting_nudge(Store *store, int64 task_id, int64 bucket, bool failed)
 	due_nudge_waiting(store, failed ? DUE_FAILED : DUE_HAPPENED, task_id, bucket);
 	*slot = (Nudged){task_id, failed};
 	any_nudged = true;
+	waiting_nudges++;
 }
 
 /* The rows of those who wait for something, also if they are not committed: nudge them. */

@@ -18,6 +18,9 @@ extern void waiting_begin(Store *store, Task *task, Step *step);
 /* It waits no more. */
 extern void waiting_over(Store *store, const Task *task, const struct Step *step);
 
+/* How many nudges this session has left. */
+extern uint64 waiting_nudges;
+
 /* Something happened: have somebody look whether the waiting task may go on. */
 extern void waiting_nudge(Store *store, int64 task_id, int64 bucket, bool failed);
 
