@@ -179,7 +179,7 @@ sub restore
 my $ends = join("\n", (map { "$_|completed|1|1" } 1, 3, 4), '6|completed|2|1', '7|completed|1|1', '10|completed|1|1',
 		'11|timed_out|0|0', '17|failed|1|0', '18|completed|1|1', '20|completed|1|1', (map { "$_|completed|1|1" } 22, 24 .. 27),
 		'28|ready|0|0', '29|timed_out|0|0', (map { "$_|completed|1|1" } 30 .. 32), '33|completed|2|1', '34|completed|1|1', '35|completed|1|1');
-my %ends = map { $_ => $ends } '0.1.0', '0.2.0', '0.3.0';
+my %ends = map { $_ => $ends } '0.1.0', '0.2.0', '0.3.0', '0.4.0';
 
 # Uses all that the old database brought; then its tasks must have ended as they
 # should. 8 is discarded, 7 and 34 are cured and replayed.
