@@ -17,15 +17,16 @@ FROM extract(epoch FROM $1) s
 $$;
 COMMENT ON FUNCTION stent._span(interval) IS 'private: how long, for people';
 
--- What a map has done: fields chunks, chunks_done, items, completed, failed, hits.
+-- What a map has done. Items that failed, were replayed and took their place have completed.
 CREATE FUNCTION stent._map_counts(map_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT jsonb_build_object('chunks', m.chunks, 'chunks_done', c.done, 'items', m.items,
-                          'completed', c.completed, 'failed', c.failed)
+                          'completed', c.completed + r.n, 'failed', c.failed - r.n)
 FROM stent.map m
 CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE k.finished_at IS NOT NULL) AS done,
                            COALESCE(sum(k.completed), 0) AS completed, COALESCE(sum(k.failed), 0) AS failed
                     FROM stent.chunk k WHERE k.map_id = m.id) c
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM stent.item i WHERE i.map_id = m.id AND i.replaced) r
 WHERE m.id = $1
 $$;
 COMMENT ON FUNCTION stent._map_counts(bigint) IS 'private: how far a map is; NULL: nothing is known of it';
@@ -182,10 +183,10 @@ CREATE FUNCTION stent._explain_items(of_map bigint, depth integer) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT COALESCE(array_agg(n.node || jsonb_build_object('depth', $2) ORDER BY n.number), '{}')
 FROM (SELECT i.number, jsonb_build_object('item', i.number, 'of', $1) AS node
-      FROM (SELECT i.number FROM stent.item i WHERE i.map_id = $1 ORDER BY i.number LIMIT 5) i
+      FROM (SELECT i.number FROM stent.item i WHERE i.map_id = $1 AND NOT i.replaced ORDER BY i.number LIMIT 5) i
       UNION ALL
       SELECT NULL, jsonb_build_object('more', c.n - 5, 'by', jsonb_build_object('failed', c.n - 5))
-      FROM (SELECT count(*) AS n FROM stent.item i WHERE i.map_id = $1) c WHERE c.n > 5) n
+      FROM (SELECT count(*) AS n FROM stent.item i WHERE i.map_id = $1 AND NOT i.replaced) c WHERE c.n > 5) n
 $$;
 COMMENT ON FUNCTION stent._explain_items(bigint, integer) IS 'private: what stands below a map in its tree';
 
@@ -230,9 +231,10 @@ BEGIN
             kind := 'item';
             name := node ->> 'item';
             task_id := i.task_id;
-            state := 'failed';
+            -- unless its dead letter was replayed
+            state := COALESCE((SELECT v.state FROM stent.tasks v WHERE v.id = i.task_id), 'failed');
             attempt := i.attempt;
-            error := i.error;
+            error := CASE WHEN state <> 'completed' THEN i.error END;
             RETURN NEXT;
             CONTINUE;
         ELSIF node ? 'step' THEN
@@ -338,11 +340,10 @@ BEGIN
                 ELSE ' for ' || stent._span(duration) END
         || CASE WHEN attempt > 1 AND state IN ('completed', 'failed', 'timed_out', 'cancelled') THEN format(' after %s attempts', attempt)
                 WHEN attempt > 1 THEN format(', attempt %s', attempt) ELSE '' END
-        || CASE WHEN detail ? 'chunks' THEN format(', %s of %s chunks, %s of %s items done%s', detail ->> 'chunks_done', detail ->> 'chunks',
-                    (detail -> 'completed')::bigint + (detail -> 'failed')::bigint, detail ->> 'items',
-                    CASE WHEN (detail -> 'failed')::bigint > 0 THEN format(', %s failed', detail ->> 'failed') ELSE '' END) ELSE '' END
         || CASE WHEN message IS NULL THEN '' WHEN finished_at IS NOT NULL OR state = 'failed' THEN ' with ' || message ELSE ', last error ' || message END
-        || CASE WHEN detail ? 'chunks' THEN ''
+        || CASE WHEN detail ? 'chunks' THEN format('; %s of %s chunks, %s of %s items done%s', detail ->> 'chunks_done', detail ->> 'chunks',
+                    (detail -> 'completed')::bigint + (detail -> 'failed')::bigint, detail ->> 'items',
+                    CASE WHEN (detail -> 'failed')::bigint > 0 THEN format(', %s failed', detail ->> 'failed') ELSE '' END)
                 -- what the line has told already
                 WHEN kind IN ('sleep', 'signal', 'await') THEN COALESCE(', ' || substring(waits_for FROM 'until .*'), '')
                 ELSE COALESCE('; ' || waits_for, '') END;

@@ -143,14 +143,14 @@ SELECT count(*) FROM stent.tasks WHERE due_at = 'infinity';
 RESET SESSION AUTHORIZATION;
 
 -- a map is one line, and its failed items
-INSERT INTO stent.map (id, execution_id, items, chunks, started, chunk_size, concurrency_limit, collect, star, at_once, peak)
-SELECT explain_child(:flow, 'b'), :flow, 3000, 30, 10, 100, 10, false, false, false, 0 RETURNING id AS map \gset
+INSERT INTO stent.map (id, execution_id, items, chunks, started, chunk_size, concurrency_limit, collect, star, at_once, peak, lane_id)
+SELECT explain_child(:flow, 'b'), t.id, 3000, 30, 10, 100, 10, false, false, false, 0, t.lane_id FROM stent.task t WHERE t.id = :flow RETURNING stent.map.id AS map \gset
 INSERT INTO stent.chunk (map_id, number, first_item, items, task_id, attempt, completed, failed, hits, finished_at)
 SELECT :map, g, 100 * g, 100, -g, 1, 98, 2, 0, '2026-01-01 00:01:04' FROM generate_series(0, 3) g;
 INSERT INTO stent.chunk (map_id, number, first_item, items, task_id, attempt, completed, failed, hits)
 SELECT :map, g, 100 * g, 100, 0, 0, 0, 0, 0 FROM generate_series(4, 29) g;
-INSERT INTO stent.item (map_id, number, attempt, error, task_id)
-SELECT :map, 10 * g, 3, '{"code": "22012", "message": "division by zero"}', -g FROM generate_series(1, 8) g;
+INSERT INTO stent.item (map_id, number, attempt, error, task_id, replaced)
+SELECT :map, 10 * g, 3, '{"code": "22012", "message": "division by zero"}', -g, false FROM generate_series(1, 8) g;
 UPDATE stent.task SET state = 'w', due_at = 'infinity', chunk = -1 WHERE id = :map;
 INSERT INTO stent.task (id, execution_id, parent_id, chunk, created_at, function_id, lane_id, policy_id, attempt, replays, lost, crashed, priority, state)
 SELECT nextval('stent.id_seq'), m.execution_id, m.id, 4, m.created_at, m.function_id, m.lane_id, m.policy_id, 0, 0, 0, 0, 0, 'r'
