@@ -24,8 +24,6 @@ DECLARE
         'map(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'starmap(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'map_query(text, text, integer, integer, text, text, integer, text[], interval, interval, jsonb, jsonb, text), map_results(bigint), '
-        'map(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
-        'starmap(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'par_map(text, jsonb, integer, text), parallel_map(text, jsonb, integer, text), par_each(text, jsonb, integer, text), '
         'output_of(bigint, integer), _bucket(text, integer, integer), _leased_now(), _leases()';
     admin constant text :=
