@@ -95,5 +95,6 @@ SET SESSION AUTHORIZATION xmap_app;
 CALL xmap_run();
 SELECT xmap_tell(:map);
 SELECT stent.discard_many('xmap_item');
+CALL xmap_run();
 RESET SESSION AUTHORIZATION;
 SELECT count(*) FROM stent.task;
