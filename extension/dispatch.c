@@ -624,6 +624,9 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 {
 	StoreRel *live = store_table(store, STORE_TASK);
 	StoreRel *ready = store_table(store, STORE_READY);
+	int natts = live->in->tts_tupleDescriptor->natts;
+	Datum values[TASK_COLUMNS];
+	bool nulls[TASK_COLUMNS];
 
 	for (; slots->n < n; slots->n++)
 	{
@@ -637,7 +640,10 @@ insert_many(Store *store, const Options *options, BulkSlots *slots, Task *tasks,
 
 		task->state = TASK_READY;
 		ExecClearTuple(slots->live[i]);
-		task_live_values(task, slots->live[i]->tts_values, slots->live[i]->tts_isnull);
+		task_live_values(task, values, nulls);
+		/* the tables of an older database have fewer columns */
+		memcpy(slots->live[i]->tts_values, values, natts * sizeof(Datum));
+		memcpy(slots->live[i]->tts_isnull, nulls, natts * sizeof(bool));
 		ExecStoreVirtualTuple(slots->live[i]);
 		ExecClearTuple(entry);
 		memset(entry->tts_isnull, false, READY_COLUMNS * sizeof(bool));

@@ -25,6 +25,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -67,6 +68,7 @@ steps_rerun(Steps *steps)
 	for (int i = 0; i < steps->n; i++)
 		steps->steps[i]->met = steps->steps[i]->fresh = false;
 	steps->next = steps->unnamed = 0;
+	steps->run++;
 	steps->suspended = steps->continued = steps->renewed = false;
 	steps->new_args = NULL;
 	steps->blocking = NULL;
@@ -318,17 +320,35 @@ mismatch(const Step *known, const char *now)
 				 "and give steps names so that others can be added or left out.")));
 }
 
-/* How often the name was met in this run. */
-static int
-uses(const Steps *steps, const char *name)
+/* How often a name was met. */
+typedef struct NameUse
 {
-	int n = 0;
+	char name[MAX_STEP_NAME_LENGTH + 1]; /* hash key */
+	int run;                             /* of the handler, which it is about */
+	int uses;
+} NameUse;
 
-	for (int i = 0; i < steps->n; i++)
-		if (steps->steps[i]->met && steps->steps[i]->name != NULL &&
-			strcmp(steps->steps[i]->name, name) == 0)
-			n++;
-	return n;
+/* Which use of the name in this run this is. */
+static int
+use_of(Steps *steps, const char *name)
+{
+	NameUse *use;
+	bool found;
+
+	if (steps->names == NULL)
+	{
+		HASHCTL ctl = {.keysize = MAX_STEP_NAME_LENGTH + 1,
+					   .entrysize = sizeof(NameUse),
+					   .hcxt = step_context()};
+
+		steps->names =
+			hash_create("stent step names", 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	use = hash_search(steps->names, name, HASH_ENTER, &found);
+	if (!found || use->run != steps->run)
+		use->uses = 0;
+	use->run = steps->run;
+	return ++use->uses;
 }
 
 static bool
@@ -442,7 +462,7 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 		steps_load(steps, store);
 		step_look_over(owner);
 	}
-	number = name == NULL ? ++steps->unnamed : uses(steps, name) + 1;
+	number = name == NULL ? ++steps->unnamed : use_of(steps, name);
 	step = steps->n == 0 ? NULL : find(steps, name, number);
 	if (step == NULL)
 	{

@@ -110,9 +110,11 @@ typedef struct Steps
 	bool loaded;
 	int n;
 	int max;
-	Step **steps; /* by position, as far as they had one when loaded */
-	int next;     /* the one that is probably met next */
-	int unnamed;  /* met so far without a name */
+	Step **steps;       /* by position, as far as they had one when loaded */
+	int next;           /* the one that is probably met next */
+	int run;            /* of the handler, in this transaction */
+	struct HTAB *names; /* how often each was met in it */
+	int unnamed;        /* met so far without a name */
 	int next_position;
 	bool renewed;   /* one was met in this run that no earlier attempt had, or not so */
 	bool branched;  /* a failed step was forgotten: what came after it may differ */
