@@ -230,7 +230,8 @@ step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 t
 		if (ending.state != TASK_NEW && ending.parent_id != steps->task->id)
 		{
 			check_no_ancestor(store, steps->task, ids[i]);
-			if (!task_is_terminal(ending.state))
+			/* a dead one may be replayed before the handler looks */
+			if (!task_is_terminal(ending.state) || ending.state == TASK_FAILED)
 				strangers[n_strangers++] = ids[i];
 		}
 	}
@@ -238,6 +239,7 @@ step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 t
 	store_close(store);
 	step->detail = tasks_detail(ids, n, strangers, n_strangers);
 	MemoryContextSwitchTo(old);
+	STENT_FAULT("step_noted");
 }
 
 /* Refuse a task that does not exist, or that is not to be seen by the caller. */
