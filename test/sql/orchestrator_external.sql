@@ -69,8 +69,9 @@ SELECT stent.complete(:c_id, :c_token, '"late"');
 SELECT function, state FROM stent.tasks WHERE execution_id = :id ORDER BY id;
 
 SELECT stent.discard_many('ext_program') AS dead;
-SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.child) AS children, (SELECT count(*) FROM stent.ready) AS ready;
+SET stent.clock = '2026-01-01 02:00:00';
 CALL ext_run();
+SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.child) AS children, (SELECT count(*) FROM stent.ready) AS ready;
 SELECT count(stent.unregister('ext_' || n)) FROM unnest(ARRAY['program', 'do']) n;
 DROP PROCEDURE ext_run;
 DROP FUNCTION ext_do, ext_claim;

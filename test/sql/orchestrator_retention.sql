@@ -36,7 +36,7 @@ SELECT state, result FROM stent.tasks WHERE id = :id;
 SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps;
 SET stent.clock = '2026-03-10 00:00:00';
 SELECT stent.cleanup('1d') > 0 AS cleaned;
-SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps, (SELECT count(*) FROM stent.tasks WHERE execution_id = :id) AS tasks, (SELECT count(*) FROM stent.payload p WHERE length(p.value::text) > 15000) AS payloads;
+SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps, (SELECT count(*) FROM stent.tasks WHERE execution_id = :id) AS tasks, (SELECT array_agg(length(p.value #>> '{}')) FROM stent.payload p WHERE length(p.value::text) > 15000) AS payloads;
 SELECT count(stent.unregister('kep_' || n)) FROM unnest(ARRAY['leaf', 'do']) n;
 DROP PROCEDURE kep_run;
 DROP FUNCTION kep_leaf, kep_do;
