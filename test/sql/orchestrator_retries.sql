@@ -65,6 +65,25 @@ SELECT args -> 'n' AS n, state FROM stent.tasks WHERE parent_id = :id ORDER BY i
 SELECT line, count(*) FROM ret_t GROUP BY 1 ORDER BY 1;
 TRUNCATE ret_t;
 SELECT stent.discard_many('ret_leaf') AS dead;
+-- also where the failure was remembered over a wait
+CREATE FUNCTION ret_waited() RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        RETURN stent.call('ret_leaf', jsonb_build_object('n', 5, 'fail', stent.attempt() = 1), step_name => 'five');
+    EXCEPTION WHEN SQLSTATE 'XX123' THEN
+        PERFORM stent.await_signal('go');
+        RAISE EXCEPTION 'own' USING ERRCODE = 'XX124';
+    END;
+END $$;
+SELECT stent.register('ret_waited', 'ret_waited()', retry => '{"max_attempts": 2, "initial_delay": "0s"}');
+SELECT stent.dispatch('ret_waited') AS id \gset
+CALL ret_run();
+SELECT name, kind, state FROM stent.step WHERE task_id = :id ORDER BY position;
+SELECT stent.signal(:id, 'go');
+CALL ret_run();
+SELECT state, attempt, result FROM stent.tasks WHERE id = :id;
+TRUNCATE ret_t;
+SELECT stent.discard_many('ret_leaf') AS dead;
 
 -- the error of a child that nobody catches ends the parent, whatever its policy: the child had its own attempts
 CREATE FUNCTION ret_escapes(how text) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -121,8 +140,8 @@ SELECT state, attempt, result FROM stent.tasks WHERE id = :id;
 SELECT count(*) AS calls FROM stent.tasks WHERE parent_id = :id;
 
 SELECT count(*) AS live FROM stent.task;
-SELECT count(stent.unregister('ret_' || n)) FROM unnest(ARRAY['leaf', 'third', 'anew', 'escapes', 'conflict']) n;
+SELECT count(stent.unregister('ret_' || n)) FROM unnest(ARRAY['leaf', 'third', 'anew', 'waited', 'escapes', 'conflict']) n;
 DROP PROCEDURE ret_run;
-DROP FUNCTION ret_leaf, ret_third, ret_anew, ret_escapes, ret_conflict;
+DROP FUNCTION ret_leaf, ret_third, ret_anew, ret_waited, ret_escapes, ret_conflict;
 DROP TABLE ret_t, ret_ids;
 DROP SEQUENCE ret_seq;
