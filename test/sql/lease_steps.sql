@@ -174,14 +174,18 @@ SELECT stent.run();
 SELECT * FROM lease_steps_again() \gset
 SELECT number, state, result #> '{0}' AS first, result #> '{1,error,code}' AS second FROM lease_steps_last(:id, :token);
 SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_double", "items": []}]');
+SELECT stent.run();
 SELECT * FROM lease_steps_again() \gset
 SELECT * FROM lease_steps_last(:id, :token);
 -- of workers; a part of a map has no steps of its own
 SELECT stent.suspend(:id, :token, '[{"kind": "map", "function": "lease_steps_external", "items": [1, 2]}]');
-SELECT task_id AS part, token AS part_token, args FROM stent.claim('w', 1, '{lease_steps_external}') \gset
+SELECT task_id AS part, token AS part_token, args FROM stent.claim('w', 1, '{lease_steps_external}', chunks => true) \gset
 SELECT :'args' AS args;
+\set VERBOSITY sqlstate
 SELECT stent.suspend(:part, :part_token, '[{"kind": "sleep", "duration": "1s"}]');
+\set VERBOSITY terse
 SELECT stent.complete(:part, :part_token, '[{"result": 10}, {"result": 20}]');
+SELECT stent.run();
 SELECT * FROM lease_steps_again() \gset
 SELECT * FROM lease_steps_last(:id, :token);
 
