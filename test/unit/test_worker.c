@@ -201,6 +201,108 @@ ends(void **state)
 	stent_tasks_free(tasks, 1);
 }
 
+/* The answer of a request that was sent. */
+static void
+keep_outcome(StentConn *conn, const StentReply *reply, void *arg)
+{
+	const char **outcome = arg;
+
+	(void) conn;
+	*outcome = reply->status != STENT_OK ? reply->error->code
+			   : reply->n_outcomes == 1  ? reply->outcomes[0]
+										 : "steps";
+	if (reply->status == STENT_OK && reply->n_outcomes == 0)
+		assert_int_equal(4, json_array_size(reply->json));
+}
+
+/* A handler of ours waits, and finds what it did and what came of it. */
+static void
+steps(void **state)
+{
+	StentConn *conn = *state;
+	json_t *given = json_pack("[{s:s,s:s,s:{s:s}}, {s:s,s:s,s:s}, {s:s,s:s}]", "kind", "step",
+							  "name", "own", "result", "r", "\xe2\x82\xac", "kind", "spawn",
+							  "function", "unit", "queue", "aside", "kind", "signal", "name", "go");
+	json_t *again = json_pack("[{s:s,s:s}]", "kind", "sleep", "duration", "0s");
+	json_t *bad = json_pack("[{s:s}]", "kind", "sleep");
+	json_t *effects = json_pack("{s:{s:i}, s:n}", "counters", "files", 2, "context");
+	json_t *known;
+	StentTask *tasks;
+	const char *outcome;
+	StentError error;
+
+	server_run("SELECT stent.dispatch('unit', queue => 'steps')");
+	tasks = claim(conn, "steps", 1, 1);
+	assert_status(STENT_OK, stent_lease_steps(conn, tasks[0].id, tasks[0].token, &known, &error),
+				  &error);
+	assert_int_equal(0, json_array_size(known));
+	json_decref(known);
+	assert_status(STENT_REFUSED,
+				  stent_suspend(conn, tasks[0].id, tasks[0].token, bad, NULL, &outcome, &error),
+				  &error);
+	assert_string_equal("22023", error.code);
+	assert_status(STENT_INVALID,
+				  stent_suspend(conn, tasks[0].id, tasks[0].token, effects, NULL, &outcome, &error),
+				  &error);
+	assert_status(STENT_INVALID,
+				  stent_suspend(conn, tasks[0].id, tasks[0].token, given, bad, &outcome, &error),
+				  &error);
+	assert_status(
+		STENT_OK,
+		stent_suspend(conn, tasks[0].id, tasks[0].token, given, effects, &outcome, &error), &error);
+	assert_string_equal("waiting", outcome);
+	assert_int_equal(1, server_number("SELECT count(*) FROM stent.state_of(%lld) s WHERE s -> "
+									  "'counters' ->> 'files' = '2'",
+									  (long long) tasks[0].id));
+	/* the lease is over */
+	assert_status(STENT_REFUSED,
+				  stent_lease_steps(conn, tasks[0].id, tasks[0].token, &known, &error), &error);
+	assert_string_equal("ST012", error.code);
+	assert_null(known);
+	server_run("SELECT stent.signal(%lld, 'go', '7')", (long long) tasks[0].id);
+	stent_tasks_free(tasks, 1);
+
+	tasks = claim(conn, "steps", 1, 1);
+	assert_int_equal(1, tasks[0].attempt);
+	assert_status(STENT_OK, stent_lease_steps(conn, tasks[0].id, tasks[0].token, &known, &error),
+				  &error);
+	assert_int_equal(3, json_array_size(known));
+	assert_string_equal("\xe2\x82\xac",
+						json_string_value(json_object_get(
+							json_object_get(json_array_get(known, 0), "result"), "r")));
+	assert_true(json_integer_value(json_object_get(json_array_get(known, 1), "task_id")) >
+				tasks[0].id);
+	assert_string_equal("completed",
+						json_string_value(json_object_get(json_array_get(known, 2), "state")));
+	assert_int_equal(7, json_integer_value(json_object_get(json_array_get(known, 2), "result")));
+	json_decref(known);
+	assert_status(STENT_OK,
+				  stent_suspend(conn, tasks[0].id, tasks[0].token, again, NULL, &outcome, &error),
+				  &error);
+	assert_string_equal("ready", outcome);
+	stent_tasks_free(tasks, 1);
+
+	/* the same without waiting for the answers */
+	tasks = claim(conn, "steps", 1, 1);
+	assert_status(
+		STENT_OK,
+		stent_send_lease_steps(conn, tasks[0].id, tasks[0].token, keep_outcome, &outcome, &error),
+		&error);
+	assert_status(STENT_OK, stent_drain(conn, PATIENCE, &error), &error);
+	assert_string_equal("steps", outcome);
+	assert_status(STENT_OK,
+				  stent_send_suspend(conn, tasks[0].id, tasks[0].token, again, NULL, keep_outcome,
+									 &outcome, &error),
+				  &error);
+	assert_status(STENT_OK, stent_drain(conn, PATIENCE, &error), &error);
+	assert_string_equal("ready", outcome);
+	stent_tasks_free(tasks, 1);
+	json_decref(given);
+	json_decref(again);
+	json_decref(bad);
+	json_decref(effects);
+}
+
 /* A bad item fails the call, which changes nothing. */
 static void
 bad_effects(void **state)
@@ -450,6 +552,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(tasks_whole, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(unreadable, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(ends, open_conn, free_conn),
+		cmocka_unit_test_setup_teardown(steps, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(bad_effects, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(batches, open_conn, free_conn),
 		cmocka_unit_test_setup_teardown(output, open_conn, free_conn),

@@ -192,10 +192,12 @@ extern "C"
 		const StentError *error; /* NULL if status is STENT_OK */
 		StentTask *tasks;        /* claim */
 		size_t n_tasks;
-		const char *const *outcomes; /* complete, fail, release, heartbeat: one for each item */
+		const char *const
+			*outcomes; /* complete, fail, release, heartbeat: one for each item; suspend: one */
 		size_t n_outcomes;
-		json_t *json;   /* result, worker_start; NULL: SQL's NULL (JSON's null is a value) */
-		int64_t number; /* ids; 1 or 0 for true or false */
+		json_t *
+			json; /* result, worker_start, lease_steps; NULL: SQL's NULL (JSON's null is a value) */
+		int64_t number;         /* ids; 1 or 0 for true or false */
 		const int64_t *numbers; /* dispatch_many */
 		size_t n_numbers;
 		double seconds; /* worker_wait */
@@ -219,7 +221,8 @@ extern "C"
 		StentNames queues;
 		StentNames tags;
 		double lease; /* seconds; <= 0: the server's stent.lease_duration */
-		bool chunks;  /* take chunks of maps, too: only if the answer of worker_start has "chunks": true */
+		bool
+			chunks; /* take chunks of maps, too: only if the answer of worker_start has "chunks": true */
 	} StentClaim;
 
 	STENT_API StentStatus stent_send_claim(StentConn *conn, const StentClaim *claim, StentDone done,
@@ -264,6 +267,30 @@ extern "C"
 	STENT_API StentStatus stent_heartbeat(StentConn *conn, const StentItem *items, size_t n,
 										  double lease, const char **outcomes,
 										  StentError *error) STENT_MUST_CHECK;
+
+	/*
+ * The steps that a leased task has made, an array of {"position", "number", "name", "kind",
+ * "function", "state", "task_id", "result", "error", "created_at", "finished_at"} in their
+ * order: docs/protocol.md. Only where the extension is 0.5 or newer (else STENT_REFUSED, 42883).
+ */
+	STENT_API StentStatus stent_send_lease_steps(StentConn *conn, int64_t task_id, int64_t token,
+												 StentDone done, void *arg,
+												 StentError *error) STENT_MUST_CHECK;
+	/* *steps is the caller's. */
+	STENT_API StentStatus stent_lease_steps(StentConn *conn, int64_t task_id, int64_t token,
+											json_t **steps, StentError *error) STENT_MUST_CHECK;
+	/*
+ * Adds steps (an array, as the protocol has them), ends the lease, and lets the task wait for the
+ * last: outcome "waiting", or "ready" to be claimed again at once, or how it has ended. A lost
+ * lease is STENT_REFUSED, ST012. effects as with stent_complete(), or NULL.
+ */
+	STENT_API StentStatus stent_send_suspend(StentConn *conn, int64_t task_id, int64_t token,
+											 json_t *steps, json_t *effects, StentDone done,
+											 void *arg, StentError *error) STENT_MUST_CHECK;
+	/* *outcome is a string of static storage. */
+	STENT_API StentStatus stent_suspend(StentConn *conn, int64_t task_id, int64_t token,
+										json_t *steps, json_t *effects, const char **outcome,
+										StentError *error) STENT_MUST_CHECK;
 
 	typedef struct StentChunk
 	{

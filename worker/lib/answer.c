@@ -16,8 +16,9 @@
 #include "types.h"
 
 /* Words of the protocol. */
-static const char *const words[] = {"completed", "held",   "released", "lost",      "ended",
-									"retry",     "failed", "busy",     "timed_out", "cancelled"};
+static const char *const words[] = {"completed", "held",      "released", "lost",
+									"ended",     "retry",     "failed",   "busy",
+									"timed_out", "cancelled", "waiting",  "ready"};
 
 /* A bigint. */
 int64_t

@@ -72,6 +72,23 @@ static const Statement statements[N_STATEMENTS] = {
 			3,
 			{TYPE_INT8_ARRAY, TYPE_INT8_ARRAY, TYPE_FLOAT8},
 		},
+	[STATEMENT_LEASE_STEPS] =
+		{
+			"lease_steps",
+			"SELECT pg_catalog.to_jsonb(s) FROM stent.lease_steps($1, $2) s ORDER BY s.position",
+			ANSWER_ROWS,
+			2,
+			{TYPE_INT8, TYPE_INT8},
+		},
+	[STATEMENT_SUSPEND] =
+		{
+			"suspend",
+			"SELECT ARRAY[stent.suspend(task_id => $1, token => $2, steps => $3, counters => $4,"
+			" context => $5, shared => $6, progress => $7)]",
+			ANSWER_OUTCOMES,
+			7,
+			{TYPE_INT8, TYPE_INT8, TYPE_JSONB, TYPE_JSONB, TYPE_JSONB, TYPE_JSONB, TYPE_JSONB},
+		},
 	[STATEMENT_OUTPUT] =
 		{
 			"output",
