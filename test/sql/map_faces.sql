@@ -27,7 +27,7 @@ BEGIN
     RETURN 'returns ' || coalesce(msg, 'null');
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, msg = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' / ', code, msg, nullif(detail, ''), nullif(hint, ''));
+    RETURN concat_ws(' / ', code, msg, nullif(detail, ''), nullif(regexp_replace(hint, 'functions:.*', 'functions: ...'), ''));
 END $$;
 
 -- outside of a handler the items run in the caller's transaction, without tasks
@@ -108,3 +108,5 @@ SELECT stent.register('map_faces_inner', 'map_faces_inner(text)', retry => '{"ma
 SELECT stent.dispatch('map_faces_outer') AS id \gset
 CALL map_faces_run();
 SELECT e -> 'error' ->> 'code' AS code, e -> 'error' ->> 'message' AS message FROM jsonb_array_elements(stent.result_of(:id)) e;
+SELECT bool_and(stent.discard(id)) AS discarded FROM stent.dead_letters WHERE function LIKE 'map\_faces%';
+SELECT count(stent.unregister('map_faces_' || n)) FROM unnest('{add,nothing,where,external,slow,nested,workflow,inner,outer}'::text[]) n;

@@ -232,3 +232,5 @@ SELECT stent.complete(:task, :token, '[{"result": "five"}]');
 SELECT index, result FROM stent.map_results(:map);
 SELECT count(*) FROM stent.claim('w', 10, chunks => true);
 TABLE map_lease_left;
+SELECT bool_and(stent.discard(id)) AS discarded FROM stent.dead_letters WHERE function LIKE 'map\_lease%';
+SELECT count(stent.unregister('map_lease_' || n)) FROM unnest('{f,other,c}'::text[]) n;

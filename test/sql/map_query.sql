@@ -24,7 +24,7 @@ BEGIN
     RETURN 'returns ' || coalesce(msg, 'null');
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, msg = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    RETURN code || ': ' || regexp_replace(msg, 'task \d+', 'task N') || coalesce(' / ' || nullif(hint, ''), '');
+    RETURN code || ': ' || regexp_replace(msg, 'task \d+', 'task N') || coalesce(' / ' || nullif(regexp_replace(hint, 'functions:.*', 'functions: ...'), ''), '');
 END $$;
 
 -- an item: a jsonb as it is, any other single value and rows as to_jsonb has them; NULL is null
@@ -190,3 +190,5 @@ SELECT state, count(*) FROM stent.tasks WHERE execution_id = :map GROUP BY state
 CALL map_query_run();
 SELECT count(*) FROM stent.map_results(:map);
 SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;
+SELECT bool_and(stent.discard(id)) AS discarded FROM stent.dead_letters WHERE function LIKE 'map\_query%';
+SELECT count(stent.unregister('map_query_' || n)) FROM unnest('{echo,add,workflow,catch,wrong}'::text[]) n;

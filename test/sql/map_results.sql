@@ -99,3 +99,6 @@ SELECT * FROM stent.map_results(-1);
 SELECT * FROM stent.map_results(:root);
 SELECT t.id AS chunk FROM stent.tasks t WHERE t.parent_id = :map LIMIT 1 \gset
 SELECT * FROM stent.map_results(:chunk);
+\set VERBOSITY terse
+SELECT bool_and(stent.discard(id)) AS discarded FROM stent.dead_letters WHERE function LIKE 'map\_results%';
+SELECT count(stent.unregister('map_results_' || n)) FROM unnest('{f,large,parent}'::text[]) n;
