@@ -67,7 +67,8 @@ $node->safe_psql('postgres', q{
 # Runs everything to its end, on a clock that runs ahead.
 my $drain = q{DO $$ DECLARE stop timestamptz := clock_timestamp() + '60 s'; shift int := 0; BEGIN LOOP
 	PERFORM set_config('stent.clock', '+' || shift || 's', false), stent.run(); COMMIT;
-	PERFORM stent.complete(task_id, token) FROM stent.claim('drain', 100, lease => '1s'); COMMIT;
+	PERFORM stent.complete(task_id, token, (SELECT jsonb_agg('{"result": 1}'::jsonb) FROM generate_series(1, items)))
+		FROM stent.claim('drain', 100, lease => '1s', chunks => true); COMMIT;
 	EXIT WHEN NOT EXISTS (SELECT FROM stent.task UNION ALL SELECT FROM stent.lease UNION ALL SELECT FROM stent.due WHERE kind = 'l');
 	shift := shift + 5;
 	IF clock_timestamp() > stop THEN RAISE 'stuck: %', (SELECT jsonb_agg(t) FROM stent.task t); END IF;
@@ -116,6 +117,7 @@ my $broken = q{
 my $mark = q{headers => '{"mark": "MARK"}'};
 my $big = q{jsonb_build_object('size', 3000, 'pad', repeat('x', 3000))};
 my $claim = q{SELECT count(*) FROM stent.claim('w', 5, lease => '1s')};
+my $claim_chunks = q{SELECT count(*) FROM stent.claim('w', 5, lease => '1s', chunks => true)};
 my $held = q{held AS (SELECT array_agg(i ORDER BY i) AS ids, array_agg(token) AS tokens FROM stent.lease, unnest(task_ids) i)};
 my $told = "WITH $held, told AS (INSERT INTO told SELECT unnest(ids) FROM held)";
 my $effects = q{'{"counters": {"told": 1}, "context": {"told": 1}, "shared": {"ext": 1}, "progress": [{"step": "told"}]}'::jsonb};
@@ -181,6 +183,11 @@ my %scenarios = (
 	lease_expire_limited => ["SELECT stent.dispatch('ext_limited', concurrency_key => k) FROM unnest('{k,k,l}'::text[]) k", $claim, 0, "SET stent.clock = '-1h'; $claim"],
 	lease_expire_part => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", $claim, 0,
 		"SET stent.clock = '-1h'; $claim; WITH $held SELECT stent.heartbeat_many(ids[2:3], tokens[2:3], '2h') FROM held; RESET stent.clock; WITH $held SELECT stent.complete(ids[3], tokens[3]) FROM held"],
+	lease_chunk_claim => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 5)', 2)", $claim_chunks],
+	lease_chunk_complete => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 4)', 2)", "WITH $held SELECT stent.complete_many(ids, tokens, array_fill('[{\"result\": 1}, {\"result\": 2}]'::jsonb, ARRAY[2])) FROM held", 0, $claim_chunks],
+	lease_chunk_part => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 2)')", "WITH $held SELECT stent.complete(ids[1], tokens[1], '[{\"result\": 1}, null]') FROM held", 0, $claim_chunks],
+	lease_chunk_retry => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 2)')", "WITH $held SELECT stent.complete(ids[1], tokens[1], '[{\"result\": 1}, {\"error\": {\"message\": \"m\"}}]') FROM held", 0, $claim_chunks],
+	lease_chunk_fail => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 2)')", "WITH $held SELECT stent.fail(ids[1], tokens[1], '{\"message\": \"m\"}') FROM held", 0, $claim_chunks],
 	lease_cancel => ["SELECT stent.dispatch('ext_limited', concurrency_key => 'k', max_duration => '1d')", 'SELECT stent.cancel(ID)', 0, $claim],);
 
 my (@acked, %passed);
@@ -228,7 +235,7 @@ for my $name (sort keys %scenarios)
 	}
 	# what was found good need not be looked at again and again
 	$node->safe_psql('postgres', 'TRUNCATE effect, told, stent.archive, stent.archive_kept, stent.dead_letter, stent.attempt, stent.memo,
-		stent.payload, stent.counter, stent.context, stent.progress_entry');
+		stent.payload, stent.map, stent.chunk, stent.item, stent.counter, stent.context, stent.progress_entry');
 	$node->safe_psql('postgres', q{SELECT stent.shared_set('ext', '0')});
 	@acked = ();
 }
