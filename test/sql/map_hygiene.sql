@@ -92,3 +92,5 @@ CALL mh_run();
 SELECT count(stent.dispatch('mh_map', '{"f": "mh_write", "n": 25, "chunk_size": 10}'));
 CALL mh_run();
 SELECT function, step, status, detail FROM stent.progress WHERE execution_id = (SELECT max(id) FROM stent.executions) AND step LIKE 'chunk%' ORDER BY step;
+SET stent.clock = '2026-03-01';
+SELECT stent.purge_dead_letters('0') >= 0 AS purged;

@@ -96,3 +96,5 @@ RESET stent.max_payload_size;
 
 -- nothing is left over
 SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;
+SET stent.clock = '2026-03-01';
+SELECT stent.purge_dead_letters('0') >= 0 AS purged;

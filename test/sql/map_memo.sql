@@ -80,3 +80,5 @@ SET stent.clock = '2026-01-01 01:30:00';
 SELECT count(mm_do('mm_cached', '[1, 2, 3]'));
 CALL mm_run();
 SELECT * FROM mm_last;
+SET stent.clock = '2026-03-01';
+SELECT stent.purge_dead_letters('0') >= 0 AS purged;

@@ -91,3 +91,5 @@ CALL mr_run();
 SELECT count(*) FROM stent.dead_letters WHERE function = 'mr_item' AND args ? 'n';
 
 SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;
+SET stent.clock = '2026-03-01';
+SELECT stent.purge_dead_letters('0') >= 0 AS purged;
