@@ -77,8 +77,11 @@ SELECT result FROM stent.tasks WHERE id = (SELECT max(id) FROM stent.map);
 
 -- groups: an item that fails undoes those before it, which run again; each effect is there once
 SELECT count(me_dispatch((SELECT jsonb_agg(CASE WHEN n IN (5, 6, 70, 130, 299) THEN jsonb_build_object('n', n, 'fail', 9) ELSE to_jsonb(n) END) FROM generate_series(1, 300) n), '{"retry": {"max_attempts": 1}, "on_error": "collect"}'));
-CALL me_run();
+SELECT stent.run(1);
+-- all that is done in one go
+SELECT stent.run(1);
 SELECT number, attempt, completed, failed, finished FROM me_chunks;
+CALL me_run();
 SELECT number, message FROM me_items;
 SELECT count(*), count(DISTINCT item), (SELECT count(*) FROM me_effect WHERE item IN (5, 6, 70, 130, 299)) AS of_failed FROM me_effect;
 SELECT currval('me_calls') BETWEEN 301 AND 400 AS few_ran_twice;
