@@ -4,7 +4,8 @@
  *
  * A task is in exactly one place: live, archive or dead letters. Replay moves it
  * back to the live table under its own id, with its history of attempts kept;
- * discard moves it to the archive, where retention finds it.
+ * discard moves it to the archive, where retention finds it. What becomes of its parents is
+ * in revive.c.
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 #include "archive.h"
 #include "clock.h"
 #include "compat.h"
+#include "dead_letter.h"
 #include "errors.h"
 #include "fault.h"
 #include "handler.h"
@@ -31,12 +33,13 @@
 #include "map.h"
 #include "outcome.h"
 #include "registry.h"
+#include "revive.h"
 #include "tally.h"
 #include "task.h"
 
 /* A dead letter the caller may act on, or NULL. */
-static Task *
-find_dead_letter(Store *store, int64 id, bool admin)
+Task *
+dead_letter_find(Store *store, int64 id, bool admin)
 {
 	StoreRel *table = store_table(store, STORE_DEAD_LETTER);
 	Task *task;
@@ -55,8 +58,8 @@ find_dead_letter(Store *store, int64 id, bool admin)
  * Take a dead letter out of its table; false if another transaction did. Waits for
  * one that is doing so.
  */
-static bool
-take_dead_letter(Store *store, Task *task)
+bool
+dead_letter_take(Store *store, Task *task)
 {
 	if (store_delete(store_table(store, STORE_DEAD_LETTER), &task->tid, true) != TM_Ok)
 		return false;
@@ -66,8 +69,8 @@ take_dead_letter(Store *store, Task *task)
 }
 
 /* A live task must own its dedup key again; false if another live task has it. */
-static bool
-own_dedup_key(Store *store, const Task *task)
+bool
+dead_letter_own_dedup_key(Store *store, const Task *task)
 {
 	Oid types[4] = {TEXTOID, INT4OID, TEXTOID, INT8OID};
 	Datum values[4];
@@ -90,21 +93,22 @@ own_dedup_key(Store *store, const Task *task)
 	return inserted;
 }
 
-static void replay_of_map(Store *store, int64 map_id, const char *queue, bool reset_retries);
+void
+dead_letter_refuse_dedup_key(const Task *task)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
+					errmsg("task " INT64_FORMAT
+						   " cannot be replayed: another live task has dedup key \"%s\"",
+						   task->id, task->dedup_key),
+					errhint("Wait until that task has finished, or discard this dead letter.")));
+}
 
-/* Bring a task that was taken back to life. */
-static void
-replay(Store *store, Task *task, const char *queue, bool reset_retries)
+/* What a task that is brought back has lost, and what it has got. */
+void
+dead_letter_begin_anew(Task *task, bool reset_retries)
 {
 	Timestamp now = clock_now();
 
-	if (queue != NULL)
-	{
-		Lane lane = *lane_get(store, task->lane_id);
-
-		lane.queue = unconstify(char *, queue);
-		task->lane_id = lane_intern_like(store, &lane);
-	}
 	if (task->deadline != NO_TIME)
 		task->deadline += now - task->finished_at; /* being dead takes no time */
 	task->due_at = now;                            /* since then it is ready again */
@@ -113,6 +117,22 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 		task->attempt = task->lost = task->crashed = 0;
 	task->result = NULL;
 	task->error = NULL;
+}
+
+static void replay_of_map(Store *store, int64 map_id, const char *queue, bool reset_retries);
+
+/* Bring a task that was taken back to life. */
+static void
+replay(Store *store, Task *task, const char *queue, bool reset_retries)
+{
+	if (queue != NULL)
+	{
+		Lane lane = *lane_get(store, task->lane_id);
+
+		lane.queue = unconstify(char *, queue);
+		task->lane_id = lane_intern_like(store, &lane);
+	}
+	dead_letter_begin_anew(task, reset_retries);
 	if (task->chunk == A_MAP)
 	{
 		map_revive(store, task);
@@ -126,9 +146,9 @@ replay(Store *store, Task *task, const char *queue, bool reset_retries)
 static void
 replay_if_dead(Store *store, int64 id, const char *queue, bool reset_retries)
 {
-	Task *task = find_dead_letter(store, id, true);
+	Task *task = dead_letter_find(store, id, true);
 
-	if (task != NULL && take_dead_letter(store, task))
+	if (task != NULL && dead_letter_take(store, task))
 		replay(store, task, queue, reset_retries);
 }
 
@@ -196,6 +216,16 @@ queue_option(FunctionCallInfo fcinfo, int arg)
 	return PG_ARGISNULL(arg) ? NULL : check_name(PG_GETARG_TEXT_PP(arg), "queue");
 }
 
+/* Whether parents are to be brought back. */
+static bool
+revive_option(FunctionCallInfo fcinfo, int arg)
+{
+	if (PG_NARGS() <= arg) /* before 0.5 */
+		return false;
+	need(fcinfo, arg, "revive_parent");
+	return PG_GETARG_BOOL(arg);
+}
+
 PG_FUNCTION_INFO_V1(stent_replay);
 Datum
 stent_replay(PG_FUNCTION_ARGS)
@@ -204,26 +234,25 @@ stent_replay(PG_FUNCTION_ARGS)
 	Task *task;
 	int64 id;
 	char *queue;
+	bool revive;
 
 	need(fcinfo, 0, "id");
 	need(fcinfo, 2, "reset_retries");
+	revive = revive_option(fcinfo, 3);
 	id = PG_GETARG_INT64(0);
 	queue = queue_option(fcinfo, 1);
 	store = store_open("stent.replay()");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	task = find_dead_letter(store, id, caller_is_admin());
-	if (task == NULL || !take_dead_letter(store, task))
+	task = dead_letter_find(store, id, caller_is_admin());
+	if (task == NULL || !dead_letter_take(store, task))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("task " INT64_FORMAT " is not a dead letter", id),
 						errhint("See the view stent.dead_letters.")));
-	if (!own_dedup_key(store, task))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("task " INT64_FORMAT
-						" cannot be replayed: another live task has dedup key \"%s\"",
-						task->id, task->dedup_key),
-				 errhint("Wait until that task has finished, or discard this dead letter.")));
+	if (!dead_letter_own_dedup_key(store, task))
+		dead_letter_refuse_dedup_key(task);
+	if (revive)
+		revive_parents(store, task, PG_GETARG_BOOL(2));
 	replay(store, task, queue, PG_GETARG_BOOL(2));
 	PopActiveSnapshot();
 	store_close(store);
@@ -243,8 +272,8 @@ stent_discard(PG_FUNCTION_ARGS)
 	store = store_open("stent.discard()");
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	task = find_dead_letter(store, id, caller_is_admin());
-	if (task != NULL && !take_dead_letter(store, task))
+	task = dead_letter_find(store, id, caller_is_admin());
+	if (task != NULL && !dead_letter_take(store, task))
 		task = NULL;
 	if (task != NULL)
 		archive_insert(store, task);
@@ -274,7 +303,8 @@ typedef struct Filter
 	int function;
 	int code;
 	int older_than;
-	int max; /* -1: all */
+	int max;     /* -1: all */
+	bool revive; /* children come before their parents */
 } Filter;
 
 /*
@@ -285,9 +315,9 @@ static int64 *
 matching_ids(const Filter *filter, Store *store, uint64 *n)
 {
 	FunctionCallInfo fcinfo = filter->fcinfo;
-	Oid types[5] = {TEXTOID, TEXTOID, TIMESTAMPOID, TEXTOID, INT8OID};
-	Datum values[5] = {0};
-	char nulls[6] = "nnnnn";
+	Oid types[6] = {TEXTOID, TEXTOID, TIMESTAMPOID, TEXTOID, INT8OID, BOOLOID};
+	Datum values[6] = {0};
+	char nulls[7] = "nnnnn ";
 	MemoryContext cxt = CurrentMemoryContext;
 	ColdSql cold;
 	int64 *ids;
@@ -329,6 +359,8 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 		nulls[4] = ' ';
 	}
 
+	values[5] = BoolGetDatum(filter->revive);
+
 	cold_begin(&cold);
 	if (SPI_execute_with_args(
 			"SELECT d.id FROM stent.dead_letter d JOIN stent.function f ON f.id = d.function_id "
@@ -337,8 +369,9 @@ matching_ids(const Filter *filter, Store *store, uint64 *n)
 			"AND ($2 IS NULL OR d.error ->> 'code' = $2 OR (length($2) = 2 AND left(d.error ->> 'code', 2) = $2)) "
 			"AND ($3 IS NULL OR d.finished_at < $3) "
 			"AND ($4 IS NULL OR l.role = $4) "
-			"ORDER BY d.finished_at, d.id LIMIT $5 FOR UPDATE OF d SKIP LOCKED",
-			5, types, values, nulls, false, 0) != SPI_OK_SELECT)
+			"ORDER BY d.finished_at, CASE WHEN $6 THEN - d.id ELSE d.id END "
+			"LIMIT $5 FOR UPDATE OF d SKIP LOCKED",
+			6, types, values, nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "looking for dead letters failed");
 	*n = SPI_processed;
 	ids = MemoryContextAlloc(cxt, Max(*n, 1) * sizeof(int64));
@@ -360,9 +393,51 @@ typedef enum BulkAction
 	BULK_PURGE
 } BulkAction;
 
+/* What a bulk form does with one dead letter. */
+typedef struct Bulk
+{
+	Store *store;
+	BulkAction action;
+	const char *queue;
+	bool reset_retries;
+	bool revive;
+} Bulk;
+
+typedef enum BulkEnd
+{
+	BULK_DONE,
+	BULK_PASSED_OVER,
+	BULK_REFUSED /* its parent cannot be brought back */
+} BulkEnd;
+
+/* Act on one of the dead letters that were locked. */
+static BulkEnd
+bulk_one(const Bulk *bulk, int64 id)
+{
+	Store *store = bulk->store;
+	Task *task = dead_letter_find(store, id, true);
+
+	if (task == NULL)
+		return BULK_PASSED_OVER;
+	if (bulk->revive && !revive_is_possible(store, task))
+		return BULK_REFUSED;
+	/* one whose dedup key is in use stays dead */
+	if ((bulk->action == BULK_REPLAY && !dead_letter_own_dedup_key(store, task)) ||
+		!dead_letter_take(store, task))
+		return BULK_PASSED_OVER;
+	if (bulk->revive)
+		revive_parents(store, task, bulk->reset_retries);
+	if (bulk->action == BULK_REPLAY)
+		replay(store, task, bulk->queue, bulk->reset_retries);
+	else if (bulk->action == BULK_DISCARD)
+		archive_insert(store, task);
+	else
+		forget(task->id, task->args_ref);
+	return BULK_DONE;
+}
+
 static int64
-bulk(const char *command, const Filter *filter, BulkAction action, const char *queue,
-	 bool reset_retries)
+bulk_all(const char *command, const Filter *filter, Bulk *bulk)
 {
 	Store *store = store_open(command);
 	MemoryContext cxt =
@@ -370,31 +445,30 @@ bulk(const char *command, const Filter *filter, BulkAction action, const char *q
 	uint64 n;
 	int64 *ids = matching_ids(filter, store, &n);
 	int64 done = 0;
+	uint64 left;
 
-	for (uint64 i = 0; i < n; i++)
+	bulk->store = store;
+	bulk->revive = filter->revive;
+	/* a second time those whose parents live now because of others */
+	for (int pass = 0; pass < 2 && n > 0; pass++, n = left)
 	{
-		MemoryContext old = MemoryContextSwitchTo(cxt);
-		Task *task;
-
-		CHECK_FOR_INTERRUPTS();
-		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		task = find_dead_letter(store, ids[i], true);
-		/* one whose dedup key is in use stays dead */
-		if (task != NULL && (action != BULK_REPLAY || own_dedup_key(store, task)) &&
-			take_dead_letter(store, task))
+		left = 0;
+		for (uint64 i = 0; i < n; i++)
 		{
-			done++;
-			if (action == BULK_REPLAY)
-				replay(store, task, queue, reset_retries);
-			else if (action == BULK_DISCARD)
-				archive_insert(store, task);
-			else
-				forget(task->id, task->args_ref);
+			MemoryContext old = MemoryContextSwitchTo(cxt);
+			BulkEnd end;
+
+			CHECK_FOR_INTERRUPTS();
+			CommandCounterIncrement();
+			PushActiveSnapshot(GetTransactionSnapshot());
+			end = bulk_one(bulk, ids[i]);
+			done += end == BULK_DONE;
+			if (end == BULK_REFUSED)
+				ids[left++] = ids[i];
+			PopActiveSnapshot();
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(cxt);
 		}
-		PopActiveSnapshot();
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(cxt);
 	}
 	store_close(store);
 	return done;
@@ -404,28 +478,32 @@ PG_FUNCTION_INFO_V1(stent_replay_many);
 Datum
 stent_replay_many(PG_FUNCTION_ARGS)
 {
-	Filter filter = {fcinfo, 0, 1, 2, 5};
+	Filter filter = {fcinfo, 0, 1, 2, 5, revive_option(fcinfo, 6)};
+	Bulk bulk = {.action = BULK_REPLAY};
 
 	need(fcinfo, 4, "reset_retries");
-	PG_RETURN_INT64(bulk("stent.replay_many()", &filter, BULK_REPLAY, queue_option(fcinfo, 3),
-						 PG_GETARG_BOOL(4)));
+	bulk.queue = queue_option(fcinfo, 3);
+	bulk.reset_retries = PG_GETARG_BOOL(4);
+	PG_RETURN_INT64(bulk_all("stent.replay_many()", &filter, &bulk));
 }
 
 PG_FUNCTION_INFO_V1(stent_discard_many);
 Datum
 stent_discard_many(PG_FUNCTION_ARGS)
 {
-	Filter filter = {fcinfo, 0, 1, 2, 3};
+	Filter filter = {fcinfo, 0, 1, 2, 3, false};
+	Bulk bulk = {.action = BULK_DISCARD};
 
-	PG_RETURN_INT64(bulk("stent.discard_many()", &filter, BULK_DISCARD, NULL, false));
+	PG_RETURN_INT64(bulk_all("stent.discard_many()", &filter, &bulk));
 }
 
 PG_FUNCTION_INFO_V1(stent_purge_dead_letters);
 Datum
 stent_purge_dead_letters(PG_FUNCTION_ARGS)
 {
-	Filter filter = {fcinfo, 1, 2, 0, -1};
+	Filter filter = {fcinfo, 1, 2, 0, -1, false};
+	Bulk bulk = {.action = BULK_PURGE};
 
 	need(fcinfo, 0, "older_than");
-	PG_RETURN_INT64(bulk("stent.purge_dead_letters()", &filter, BULK_PURGE, NULL, false));
+	PG_RETURN_INT64(bulk_all("stent.purge_dead_letters()", &filter, &bulk));
 }

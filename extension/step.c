@@ -656,6 +656,22 @@ code_of(const char *code)
 	return state;
 }
 
+/* Whether an error of a task is what an error of its child is raised as in it. */
+bool
+step_is_raised_as(Jsonb *child_error, Jsonb *error)
+{
+	char *child_code = json_string_field(child_error, "code");
+	char *child_message = json_string_field(child_error, "message");
+	char *code = json_string_field(error, "code");
+	char *message = json_string_field(error, "message");
+
+	/* a worker may pass on what is no SQLSTATE */
+	return code != NULL && message != NULL && child_message != NULL &&
+		   strcmp(message, child_message) == 0 &&
+		   (strcmp(code, unpack_sql_state(code_of(child_code))) == 0 ||
+			(child_code != NULL && strcmp(code, child_code) == 0));
+}
+
 /* Raise an error that is remembered as that of a child, which has had its retries. */
 pg_noreturn static void
 raise_child_error(Jsonb *error)

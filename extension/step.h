@@ -168,6 +168,7 @@ extern void steps_end(void);
 extern Steps *steps_current(void);
 extern void steps_check_end(Steps *steps);
 extern bool step_is_suspension(const ErrorData *error, const Task *task);
+extern bool step_is_raised_as(Jsonb *child_error, Jsonb *error);
 extern bool step_is_child_error(const ErrorData *error);
 extern ErrorData *step_swallowed(const Task *task, const ErrorData *error);
 extern void step_init(void);

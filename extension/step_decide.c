@@ -57,9 +57,9 @@ look_at_child(Store *store, Step *step)
 									 step->kind == STEP_MAP ? map_failed_index(&ending) : -1));
 }
 
-/* The ids of the tasks that the step waits for. */
-static int
-ids_of(const Step *step, int64 **ids)
+/* The ids of the tasks that a step of many waits for. */
+int
+step_ids(const Step *step, int64 **ids)
 {
 	JsonKeys keys = {.object = step->detail, .where = "detail"};
 	Jsonb *array = json_keys_array(&keys, "ids");
@@ -79,7 +79,7 @@ static void
 look_at_all(Step *step)
 {
 	int64 *ids;
-	int n = ids_of(step, &ids);
+	int n = step_ids(step, &ids);
 	Ending failure;
 	int failed;
 	bool waits;

@@ -9,6 +9,7 @@
 
 #include "step.h"
 
+extern int step_ids(const Step *step, int64 **ids);
 extern bool step_decide(Store *store, Step *step);
 extern void steps_decide(Store *store, Steps *steps);
 

@@ -71,7 +71,7 @@ static const struct
 	{TASK_NEW, TASK_FAILED, "an item of a map that failed with others"},
 	{TASK_WAITING, TASK_COMPLETED, "the end of a map"},
 	{TASK_WAITING, TASK_FAILED, "the same, where items failed"},
-	{TASK_FAILED, TASK_WAITING, "replay of a map"},
+	{TASK_FAILED, TASK_WAITING, "replay of a map, or of the child it failed because of"},
 	{TASK_FAILED, TASK_READY, "replay"},
 	{TASK_FAILED, TASK_BLOCKED, "replay behind others of its key"},
 };
