@@ -62,6 +62,10 @@ extern void map_begin(MapBuilder *builder, Store *store, const Options *options,
 extern void map_add_chunk(MapBuilder *builder, Jsonb *items, int n);
 extern int64 map_finish(MapBuilder *builder);
 
+/* How many chunks may be tasks at a time; make one the task whose id its row has. */
+extern int map_most_chunks(const MapRow *row);
+extern void map_start_chunk(Store *store, const Task *map, const ChunkRow *row, int64 position);
+
 /* Refuse an item no attempt could take. */
 extern void map_check_item(const JsonElement *item, int64 number);
 
