@@ -121,8 +121,8 @@ check_utf8(const char *text, const char *what)
 }
 
 /* The same for all texts in it. */
-static void
-check_json_utf8(Jsonb *json, const char *what)
+void
+dispatch_check_utf8(Jsonb *json, const char *what)
 {
 	if (GetDatabaseEncoding() == PG_SQL_ASCII)
 		check_utf8(JsonbToCString(NULL, &json->root, VARSIZE(json)), what);
@@ -202,7 +202,7 @@ dispatch_check_options(Store *store, const GivenOptions *given, Options *options
 	{
 		check_utf8(options->queue, "queue");
 		if (options->headers != NULL)
-			check_json_utf8(options->headers, "headers");
+			dispatch_check_utf8(options->headers, "headers");
 	}
 }
 
@@ -251,7 +251,7 @@ dispatch_check_args(Function *function, Handler *handler, Jsonb *args)
 	if (handler != NULL)
 		handler_check_args(handler, function->name, args);
 	else
-		check_json_utf8(args, "args");
+		dispatch_check_utf8(args, "args");
 }
 
 /* A task with these options, not stored yet, the root of a new execution. */

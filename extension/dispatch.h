@@ -65,6 +65,7 @@ extern void dispatch_read_options(FunctionCallInfo fcinfo, Store *store, const O
 extern void dispatch_check_options(Store *store, const GivenOptions *given, Options *options);
 extern char *dispatch_check_key(char *key, const char *what);
 extern char *dispatch_key_option(FunctionCallInfo fcinfo, int arg, const char *what);
+extern void dispatch_check_utf8(Jsonb *json, const char *what);
 extern void dispatch_check_args(Function *function, Handler *handler, Jsonb *args);
 extern void dispatch_task(Store *store, Task *task, const Memo *memo);
 extern void dispatch_new_task(const Options *options, Task *task);

@@ -129,6 +129,8 @@ map_step_make(Store *store, Step *step, const Options *options, const MapOptions
 {
 	(void) function_handler(options->function);
 	check_items(items);
+	if (options->function->handler_name == NULL)
+		dispatch_check_utf8(items, "items");
 	step->arg = prepare(store, options, map, items);
 	step->make = make;
 }

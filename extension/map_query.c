@@ -81,7 +81,13 @@ make_map(Store *store, const Options *options, const MapOptions *map, const Task
 		json_array_begin(&items);
 		more = query_items_read(rows, &items, builder.row.chunk_size);
 		if (items.n > 0)
-			map_add_chunk(&builder, json_array_finish(&items), items.n);
+		{
+			Jsonb *array = json_array_finish(&items);
+
+			if (options->function->handler_name == NULL)
+				dispatch_check_utf8(array, "items");
+			map_add_chunk(&builder, array, items.n);
+		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(cxt);
 		STENT_FAULT("map_query_chunk");

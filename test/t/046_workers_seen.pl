@@ -75,6 +75,10 @@ for my $case (
 	my (undef, undef, $refusal) = $node->psql('bytes', "SELECT stent.dispatch($case->[1])");
 	like($refusal, qr/^psql:<stdin>:1: ERROR:  $case->[0] must be UTF-8$/m, "$case->[0] of other bytes are refused");
 }
+{
+	my (undef, undef, $refusal) = $node->psql('bytes', q{SELECT stent.map_query('outside', $$SELECT E'a\\xfc'$$)});
+	like($refusal, qr/^psql:<stdin>:1: ERROR:  items must be UTF-8$/m, 'and so are items of a map');
+}
 is($node->safe_psql('bytes', q{SELECT stent.dispatch('inside', E'{"x": "\\xfc"}', queue => E'q\\xe4') > 0, stent.dispatch('outside', E'{"x": "\\xc3\\xbc"}') > 0}),
 	't|t', 'but not for a handler in the database, nor UTF-8');
 is($node->safe_psql('bytes', q{SET client_encoding = 'UTF8'; SELECT args FROM stent.claim('w')}), qq({"x": "\xc3\xbc"}), 'which a worker is given');
