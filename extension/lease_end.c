@@ -65,11 +65,30 @@ is_past_deadline(const Task *task)
 	return task->deadline != NO_TIME && clock_now() >= task->deadline;
 }
 
-/* Take a chunk by locking its lease, from which it may go back, and its row. */
-static LeaseOutcome
-take_chunk(LeaseCall *call, Task *task, Lease *lease, int member)
+/* Whether a result may be that of a chunk of which some items were not run. */
+static bool
+has_unrun(Jsonb *result)
 {
-	LeaseOutcome outcome = lease_call_lock(call, lease);
+	JsonElements walk;
+	JsonElement element;
+
+	if (result == NULL || !JB_ROOT_IS_ARRAY(result) || JB_ROOT_IS_SCALAR(result))
+		return false;
+	json_elements_begin(&walk, result);
+	while (json_elements_next(&walk, &element))
+		if (element.type == JENTRY_ISNULL)
+			return true;
+	return false;
+}
+
+/*
+ * Take a chunk by locking its row. It may be that nothing of it changes but its state, if
+ * it goes back: then its lease must not have it any more, and is locked first.
+ */
+static LeaseOutcome
+take_chunk(LeaseCall *call, Task *task, Lease *lease, int member, bool may_go_back)
+{
+	LeaseOutcome outcome = may_go_back ? lease_call_lock(call, lease) : LEASE_HELD;
 
 	if (outcome == LEASE_HELD)
 		outcome = lease_lock_task(call->store, task, LockTupleExclusive, call->wait);
@@ -89,7 +108,9 @@ static LeaseOutcome
 complete_chunk(EndCall *ending, Items *items, int i, Task *task, Lease *lease, int member)
 {
 	LeaseCall *call = &ending->call;
-	LeaseOutcome outcome = take_chunk(call, task, lease, member);
+	Jsonb *result =
+		items->values == NULL || items->values[i] == NULL ? json_null() : items->values[i];
+	LeaseOutcome outcome = take_chunk(call, task, lease, member, has_unrun(result));
 	Attempt attempt = {0};
 
 	if (outcome != LEASE_HELD)
@@ -98,10 +119,7 @@ complete_chunk(EndCall *ending, Items *items, int i, Task *task, Lease *lease, i
 		complete_past_deadline(call->store, task);
 	else
 	{
-		chunk_given(call->store, task,
-					items->values == NULL || items->values[i] == NULL ? json_null()
-																	  : items->values[i],
-					&attempt);
+		chunk_given(call->store, task, result, &attempt);
 		if (items->effects != NULL)
 			effects_apply(&items->effects[i], task, &ending->deltas);
 		chunk_settle(call->store, task, &attempt);
@@ -161,7 +179,7 @@ static LeaseOutcome
 fail_chunk(EndCall *ending, Items *items, int i, Task *task, Lease *lease, int member)
 {
 	LeaseCall *call = &ending->call;
-	LeaseOutcome outcome = take_chunk(call, task, lease, member);
+	LeaseOutcome outcome = take_chunk(call, task, lease, member, false);
 	Jsonb *error = items->values[i];
 	Attempt attempt = {0};
 
@@ -301,23 +319,13 @@ check_effects(Items *items)
 		effects_check(&items->effects[i]);
 }
 
-/* Whether a result may be that of a chunk of which some items were not run: it may go back. */
+/* Whether a chunk may go back with one of the results. */
 static bool
 may_go_back(const Items *items)
 {
 	for (int i = 0; items->values != NULL && i < items->n; i++)
-	{
-		Jsonb *value = items->values[i];
-		JsonElements walk;
-		JsonElement element;
-
-		if (value == NULL || !JB_ROOT_IS_ARRAY(value) || JB_ROOT_IS_SCALAR(value))
-			continue;
-		json_elements_begin(&walk, value);
-		while (json_elements_next(&walk, &element))
-			if (element.type == JENTRY_ISNULL)
-				return true;
-	}
+		if (has_unrun(items->values[i]))
+			return true;
 	return false;
 }
 
