@@ -40,7 +40,7 @@ BEGIN;
 SELECT stent.par_map('map_faces_add', '[{"a": 1}, {"a": 2}]');
 ROLLBACK;
 TABLE map_faces_t;
-SELECT count(*) FROM stent.tasks;
+SELECT count(*) FROM stent.tasks WHERE function LIKE 'map\_faces%';
 -- an error is the caller's, and says of which item; what was done is undone with the statement
 SELECT map_faces_try($$SELECT stent.map('map_faces_add', '[{"a": 1}, {"a": -2}, {"a": -3}]')$$);
 SELECT map_faces_try($$SELECT stent.map('map_faces_add', '[{"a": 1}, {"c": 2}]')$$);

@@ -99,6 +99,17 @@ SELECT stent.complete(:task, :token, '[null, null]');
 SELECT task, token, items, attempt FROM map_lease_claim() \gset
 SELECT :items AS items, :attempt AS attempt;
 
+-- of several under one token only that one goes back
+SELECT map_lease_map(2, 1) AS two \gset
+SELECT token AS both, array_agg(task_id ORDER BY task_id) AS chunks FROM stent.claim('w', 10, chunks => true) GROUP BY token \gset
+SELECT stent.complete((:'chunks'::bigint[])[1], :both, '[null]');
+SELECT map_lease_try(format('SELECT stent.complete(%s, %s, ''[{"result": 1}]'')', (:'chunks'::bigint[])[1], :both));
+SELECT stent.heartbeat_many(:'chunks', ARRAY[:both, :both]);
+SELECT stent.complete((:'chunks'::bigint[])[2], :both, '[{"result": 2}]');
+SELECT stent.complete(task_id, c.token, '[{"result": 1}]') FROM stent.claim('w', 10, chunks => true) c;
+SELECT count(*) FROM stent.claim('w', 10, chunks => true);
+SELECT index, result FROM stent.map_results(:two);
+
 -- outcomes of the wrong shape: nothing is changed
 SELECT map_lease_try(format('SELECT stent.complete(%s, %s, %L)', :task, :token, outcomes)) FROM unnest(ARRAY[NULL, 'null', '7', '{"result": 1}', '[]', '[{"result": 1}]', '[{"result": 1}, {"result": 2}, {"result": 3}]', '[{"result": 1}, 2]', '[{"result": 1}, {}]', '[{"result": 1}, {"other": 1}]', '[{"result": 1}, {"result": 1, "error": {"message": "x"}}]',
     '[{"result": 1}, {"error": "x"}]', '[{"result": 1}, {"error": {"code": "x"}}]', '[{"result": 1}, {"error": {"code": "", "message": "x"}}]', '[[], []]']) outcomes;
