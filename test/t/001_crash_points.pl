@@ -102,6 +102,7 @@ my $broken = q{
 		WHERE added <> (SELECT count(*) FROM e JOIN told ON told.task_id = e.id WHERE name LIKE 'ext%')
 	UNION ALL SELECT 'left in lease', token FROM stent.lease
 	UNION ALL SELECT 'left in place', task_id FROM stent.place
+	UNION ALL SELECT 'left in waiter', task_id FROM stent.waiter
 	UNION ALL SELECT 'left in live', id FROM stent.task
 	UNION ALL SELECT 'left in ready', task_id FROM stent.ready
 	UNION ALL SELECT 'left in due', task_id FROM stent.due
@@ -121,6 +122,7 @@ my $claim_chunks = q{SELECT count(*) FROM stent.claim('w', 5, lease => '1s', chu
 my $held = q{held AS (SELECT array_agg(i ORDER BY i) AS ids, array_agg(token) AS tokens FROM stent.lease, unnest(task_ids) i)};
 my $told = "WITH $held, told AS (INSERT INTO told SELECT unnest(ids) FROM held)";
 my $effects = q{'{"counters": {"told": 1}, "context": {"told": 1}, "shared": {"ext": 1}, "progress": [{"step": "told"}]}'::jsonb};
+my $steps = q{'[{"kind": "record", "name": "r", "value": 1}, {"kind": "spawn", "function": "ok"}, {"kind": "call", "function": "ok"}]'::jsonb};
 # name => [statement before, acknowledged; statement that crashes; tasks the latter makes]
 my %scenarios = (
 	dispatch => ['', "SELECT stent.dispatch('ok', $mark)", 1],
@@ -188,6 +190,12 @@ my %scenarios = (
 	lease_chunk_part => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 2)')", "WITH $held SELECT stent.complete(ids[1], tokens[1], '[{\"result\": 1}, null]') FROM held", 0, $claim_chunks],
 	lease_chunk_retry => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 2)')", "WITH $held SELECT stent.complete(ids[1], tokens[1], '[{\"result\": 1}, {\"error\": {\"message\": \"m\"}}]') FROM held", 0, $claim_chunks],
 	lease_chunk_fail => ["SELECT stent.map_query('ext', 'SELECT generate_series(1, 2)')", "WITH $held SELECT stent.fail(ids[1], tokens[1], '{\"message\": \"m\"}') FROM held", 0, $claim_chunks],
+	lease_suspend => ["SELECT stent.dispatch('ext')", "$told SELECT stent.suspend(ids[1], tokens[1], $steps, '{\"told\": 1}', '{\"told\": 1}', '{\"ext\": 1}', '[{\"step\": \"told\"}]') FROM held", 0, $claim],
+	lease_suspend_limited => ["SELECT stent.dispatch('ext_limited', concurrency_key => 'k')", "WITH $held SELECT stent.suspend(ids[1], tokens[1], $steps) FROM held", 0, $claim],
+	lease_suspend_for_another => ["SELECT stent.dispatch(f) FROM unnest('{ext,ok}'::text[]) f", "WITH $held SELECT stent.suspend(ids[1], tokens[1], jsonb_build_array(jsonb_build_object('kind', 'await', 'id', (SELECT max(id) FROM stent.task)))) FROM held", 0, $claim],
+	lease_checkpoint => ["SELECT stent.dispatch_many('ext', array_fill('{}'::jsonb, ARRAY[3]))", "WITH $held SELECT stent.suspend(ids[2], tokens[2], $steps - 2) FROM held", 0, $claim],
+	lease_steps => ["SELECT stent.dispatch('ext')", "WITH $held SELECT count(*) FROM held, stent.lease_steps(ids[1], tokens[1])", 0,
+		"$claim; WITH $held SELECT stent.suspend(ids[1], tokens[1], $steps) FROM held; SELECT stent.run(); SELECT stent.run(); $claim"],
 	lease_cancel => ["SELECT stent.dispatch('ext_limited', concurrency_key => 'k', max_duration => '1d')", 'SELECT stent.cancel(ID)', 0, $claim],);
 
 my (@acked, %passed);
@@ -235,7 +243,7 @@ for my $name (sort keys %scenarios)
 	}
 	# what was found good need not be looked at again and again
 	$node->safe_psql('postgres', 'TRUNCATE effect, told, stent.archive, stent.archive_kept, stent.dead_letter, stent.attempt, stent.memo,
-		stent.payload, stent.map, stent.chunk, stent.item, stent.counter, stent.context, stent.progress_entry');
+		stent.payload, stent.map, stent.chunk, stent.item, stent.counter, stent.context, stent.progress_entry, stent.step');
 	$node->safe_psql('postgres', q{SELECT stent.shared_set('ext', '0')});
 	@acked = ();
 }
