@@ -11,39 +11,30 @@
  * suspend() writes the task's row before it looks at what is waited for. Who handles a
  * nudge for the task sees by that row that it is being changed, and leaves the nudge; what
  * was committed before is seen by the snapshot that is taken behind it.
- *
- * Children belong to the role that dispatched the task, as those of a SQL handler do. A SQL
- * function runs with that role's rights, so only a worker that has them may call one.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
-#include "access.h"
 #include "archive.h"
-#include "child_make.h"
 #include "clock.h"
 #include "complete.h"
 #include "effects.h"
 #include "fault.h"
-#include "intern.h"
 #include "json.h"
 #include "lease.h"
 #include "lease_call.h"
 #include "map.h"
 #include "registry.h"
 #include "settle.h"
-#include "step_calls.h"
-#include "step_local.h"
 #include "step_decide.h"
 #include "step_row.h"
+#include "suspend_order.h"
 #include "suspend_read.h"
 
 /* One request of a worker. */
@@ -58,195 +49,8 @@ typedef struct Suspension
 	Effects effects;
 	SharedDeltas deltas;
 	Steps steps;
-	bool trusted; /* the worker may act for the task's role */
 	const char *outcome;
 } Suspension;
-
-static int64
-timeout_us(const Interval *timeout)
-{
-	return timeout == NULL ? 0 : interval_us(timeout);
-}
-
-/* Refuse what would give the worker rights that it does not have. */
-static void
-check_rights(const Suspension *suspension, const Options *options, const char *worker)
-{
-	if (suspension->trusted || options->function->handler_name == NULL)
-		return;
-	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					errmsg("role \"%s\" may not have function \"%s\" run as \"%s\"", worker,
-						   options->function->name, options->role),
-					errdetail("A SQL function runs with the rights of the role that dispatched "
-							  "the task."),
-					errhint("GRANT %s TO %s, or have a worker run the function.",
-							quote_identifier(options->role), quote_identifier(worker))));
-}
-
-/* Note the child that a step is to make. */
-static Step *
-order_child(Suspension *suspension, const StepOrder *order, const char *worker)
-{
-	Store *store = suspension->call.store;
-	Options options;
-	NewChild *child;
-	Step *step;
-
-	dispatch_check_options(store, &order->options.given, &options);
-	check_rights(suspension, &options, worker);
-	dispatch_check_args(options.function, function_handler(options.function), order->args);
-	child = child_prepare(store, &options, suspension->steps.task, order->args,
-						  order->concurrency_key, order->idempotency_key, order->kind == STEP_CALL);
-	step = step_place(order->kind, order->name, order->number, options.function->id,
-					  step_digest_json(order->args));
-	step->arg = child;
-	step->make = child_make;
-	if (order->kind == STEP_SPAWN)
-		step->child_id = child->task.id;
-	return step;
-}
-
-/* Note the map that a step is to make. */
-static Step *
-order_map(Suspension *suspension, const StepOrder *order, const char *worker)
-{
-	Store *store = suspension->call.store;
-	Options options;
-	Step *step;
-
-	dispatch_check_options(store, &order->options.given, &options);
-	check_rights(suspension, &options, worker);
-	step = step_place(order->kind, order->name, order->number, options.function->id,
-					  step_digest_json(order->items));
-	map_step_make(store, step, &options, &order->map, order->items);
-	return step;
-}
-
-/* Refuse tasks whose results are not for the worker. */
-static void
-check_targets(const Suspension *suspension, const int64 *ids, int n, const char *worker)
-{
-	const Task *task = suspension->steps.task;
-
-	for (int i = 0; i < n && !suspension->trusted; i++)
-	{
-		Ending ending;
-
-		ending_read(suspension->call.store, ids[i], &ending);
-		if (ending.state != TASK_NEW && ending.execution_id != task->execution_id)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not wait for task " INT64_FORMAT, worker, ids[i]),
-				 errdetail("It belongs to another execution."),
-				 errhint("A worker that is a member of the role that dispatched task " INT64_FORMAT
-						 " may.",
-						 task->id)));
-	}
-}
-
-/* Note which tasks a step waits for. */
-static Step *
-order_wait(Suspension *suspension, const StepOrder *order, Step *const *made, const char *worker)
-{
-	int64 *ids = palloc_array(int64, Max(order->n_targets, 1));
-	bool one = order->kind == STEP_AWAIT;
-	Step *step;
-
-	for (int i = 0; i < order->n_targets; i++)
-		ids[i] = order->targets[i].id != NO_ID ? order->targets[i].id
-											   : made[order->targets[i].step]->child_id;
-	if (one)
-		step_require_task(ids[0]);
-	else
-		step_require_tasks(ids, order->n_targets);
-	check_targets(suspension, ids, order->n_targets, worker);
-	step = step_place(order->kind, order->name, order->number, 0,
-					  step_digest(order->n_targets == 0 ? (const void *) "" : ids,
-								  order->n_targets * sizeof(int64)));
-	step_note_tasks(step, &suspension->steps, ids, order->n_targets, timeout_us(order->timeout));
-	if (one)
-		step->child_id = ids[0];
-	return step;
-}
-
-/* Note the signal that a step waits for. */
-static Step *
-order_signal(Suspension *suspension, const StepOrder *order)
-{
-	const Steps *steps = &suspension->steps;
-	Step *step = step_place(order->kind, order->name, order->number, 0,
-							step_digest(order->signal, strlen(order->signal)));
-
-	if (order->timeout != NULL)
-		step->wake_at = step_moment_after(order->timeout, "timeout");
-	step->detail = step_signal_detail(
-		order->signal, "after", step_last_signal(steps, order->signal), steps->task->execution_id);
-	return step;
-}
-
-/* Add a step to those of the task. */
-static Step *
-order_step(Suspension *suspension, const StepOrder *order, Step *const *made, const char *worker)
-{
-	Step *step;
-
-	switch (order->kind)
-	{
-		case STEP_CALL:
-		case STEP_SPAWN:
-			return order_child(suspension, order, worker);
-		case STEP_MAP:
-			return order_map(suspension, order, worker);
-		case STEP_AWAIT:
-		case STEP_AWAIT_ALL:
-			return order_wait(suspension, order, made, worker);
-		case STEP_SIGNAL:
-			return order_signal(suspension, order);
-		default:
-			step = step_place(order->kind, order->name, order->number, 0, 0);
-	}
-	if (order->kind == STEP_SLEEP)
-		step->wake_at = step_moment_after(order->duration, "duration");
-	else if (order->error != NULL)
-		step_failed(step,
-					json_error_given(order->error, lease_call_error_code(order->error), false));
-	else
-		step_done(step, order->result);
-	return step;
-}
-
-/* Add all of them, as the role that dispatched the task. */
-static void
-order_steps(Suspension *suspension, const char *role)
-{
-	Step **made = palloc_array(Step *, Max(suspension->n_orders, 1));
-	Oid role_id = get_role_oid(role, true);
-	char *worker = GetUserNameFromId(GetUserId(), false);
-	ErrorContextCallback callback = {.callback = suspend_read_context,
-									 .previous = error_context_stack};
-	Oid user;
-	int sec_context;
-
-	if (!OidIsValid(role_id))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("role \"%s\" does not exist any more", role),
-						errhint("It dispatched task " INT64_FORMAT ", which makes steps as that "
-								"role. Cancel it.",
-								suspension->task_id)));
-	suspension->trusted = caller_may_act_for(role) || has_privs_of_role(GetUserId(), role_id);
-	GetUserIdAndSecContext(&user, &sec_context);
-	SetUserIdAndSecContext(role_id, sec_context | SECURITY_LOCAL_USERID_CHANGE);
-	error_context_stack = &callback;
-	for (int i = 0; i < suspension->n_orders; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		callback.arg = &suspension->orders[i];
-		made[i] = order_step(suspension, &suspension->orders[i], made, worker);
-	}
-	error_context_stack = callback.previous;
-	SetUserIdAndSecContext(user, sec_context);
-}
 
 /*
  * What the task has to wait for: its last step, if that is not done; NULL: nothing. One that
@@ -274,7 +78,7 @@ settle(Suspension *suspension, Task *task)
 	Steps *steps = &suspension->steps;
 
 	steps_decide(store, steps);
-	order_steps(suspension, lane_get(store, task->lane_id)->role);
+	suspend_order(store, steps, suspension->orders, suspension->n_orders);
 	steps->blocking = blocking_step(store, steps);
 	if (steps->blocking != NULL)
 	{
