@@ -37,6 +37,63 @@ SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps;
 SET stent.clock = '2026-03-10 00:00:00';
 SELECT stent.cleanup('1d') > 0 AS cleaned;
 SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps, (SELECT count(*) FROM stent.tasks WHERE execution_id = :id) AS tasks, (SELECT array_agg(length(p.value #>> '{}')) FROM stent.payload p WHERE length(p.value::text) > 15000) AS payloads;
-SELECT count(stent.unregister('kep_' || n)) FROM unnest(ARRAY['leaf', 'do']) n;
+
+-- a dead letter keeps what its next attempt needs, however long it was dead
+SET stent.clock = '2026-04-01 00:00:00';
+CREATE FUNCTION kep_dead() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    long jsonb := stent.call('kep_leaf', '{"size": 50000}');
+    short jsonb := stent.call('kep_leaf', '{"size": 5}');
+    kept jsonb := stent.record('kept', to_jsonb(repeat('y', 30000)));
+    spawned bigint := stent.spawn('kep_leaf', '{"size": 20000}');
+BEGIN
+    PERFORM stent.sleep('1s');
+    IF stent.now() < '2026-05-01' THEN
+        RAISE EXCEPTION 'not yet';
+    END IF;
+    RETURN jsonb_build_array(length(long #>> '{}'), length(short #>> '{}'), length(kept #>> '{}'), length(stent.await(spawned) #>> '{}'));
+END $$;
+SELECT stent.register('kep_dead', 'kep_dead()', retry => '{"max_attempts": 1}');
+SELECT stent.dispatch('kep_dead') AS id \gset
+CALL kep_run();
+SET stent.clock = '2026-04-01 00:00:01';
+CALL kep_run();
+SELECT state FROM stent.tasks WHERE id = :id;
+SET stent.clock = '2026-05-01 00:00:00';
+SELECT stent.cleanup('1d') >= 0 AS cleaned;
+CALL kep_run();
+SELECT stent.replay(:id) = :id AS replayed;
+CALL kep_run();
+SELECT state, result, error ->> 'message' AS error FROM stent.tasks WHERE id = :id;
+SET stent.clock = '2026-05-10 00:00:00';
+SELECT stent.cleanup('1d') > 0 AS cleaned;
+SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps, (SELECT count(*) FROM stent.tasks WHERE execution_id = :id) AS tasks, (SELECT array_agg(length(p.value #>> '{}')) FROM stent.payload p WHERE length(p.value::text) > 15000) AS payloads;
+
+-- a result that was taken from a call which somebody else had made is kept as well
+SET stent.clock = '2026-06-01 00:00:00';
+CREATE FUNCTION kep_once(size int) RETURNS text LANGUAGE sql AS $$ SELECT repeat('z', size) $$;
+CREATE FUNCTION kep_joins() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    long jsonb := stent.call('kep_once', '{"size": 60000}');
+BEGIN
+    PERFORM stent.sleep('60 days');
+    RETURN to_jsonb(length(long #>> '{}'));
+END $$;
+SELECT stent.register('kep_once', 'kep_once(int)', idempotent => true), stent.register('kep_joins', 'kep_joins()', retry => '{"max_attempts": 1}');
+SELECT stent.dispatch('kep_once', '{"size": 60000}') AS other \gset
+CALL kep_run();
+SELECT stent.dispatch('kep_joins') AS id \gset
+CALL kep_run();
+SET stent.clock = '2026-07-01 00:00:00';
+SELECT stent.cleanup('1d') >= 0 AS cleaned;
+SELECT count(*) AS others FROM stent.tasks WHERE id = :other;
+SET stent.clock = '2026-08-01 00:00:00';
+CALL kep_run();
+SELECT state, result, error ->> 'message' AS error FROM stent.tasks WHERE id = :id;
+SET stent.clock = '2026-08-10 00:00:00';
+SELECT stent.cleanup('1d') > 0 AS cleaned;
+SELECT (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps, (SELECT array_agg(length(p.value #>> '{}')) FROM stent.payload p WHERE length(p.value::text) > 15000) AS payloads;
+
+SELECT count(stent.unregister('kep_' || n)) FROM unnest(ARRAY['leaf', 'do', 'dead', 'once', 'joins']) n;
 DROP PROCEDURE kep_run;
-DROP FUNCTION kep_leaf, kep_do;
+DROP FUNCTION kep_leaf, kep_do, kep_dead, kep_once, kep_joins;
