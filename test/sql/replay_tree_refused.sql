@@ -80,7 +80,7 @@ BEGIN
     CALL rr_run();
     DELETE FROM rr_bad;
 END $$;
-CREATE FUNCTION rr_leaf_id(n int DEFAULT 1) RETURNS bigint LANGUAGE sql AS $$
+CREATE FUNCTION rr_leaf_id(n int DEFAULT 1) RETURNS bigint LANGUAGE sql STABLE AS $$
   SELECT max(id) FROM stent.tasks WHERE function = 'rr_leaf' AND args ->> 'n' = n::text
 $$;
 CREATE FUNCTION rr_try(id bigint) RETURNS text LANGUAGE plpgsql AS $$
