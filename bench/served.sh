@@ -5,7 +5,7 @@
 EXECUTORS=4
 
 # Databases that are served, so that the scheduler knows their tasks.
-SERVED="latency, executors, idle, snapshot_held, snapshot_free, preload, controls, hot, full, versions, leases, worker"
+SERVED="latency, executors, idle, snapshot_held, snapshot_free, preload, controls, hot, full, versions, leases, worker, orchestrators, maps"
 
 served_configuration() {
     cat <<CONF
