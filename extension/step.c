@@ -831,6 +831,25 @@ step_child(Step *step, Ending *ending)
 	step_wait(step);
 }
 
+/*
+ * What a step waits for has completed. A child's history is kept as long as the task may want
+ * the result again; what a task of others has returned may be gone by then, and is copied.
+ */
+void
+step_take_result(Step *step, const Ending *ending)
+{
+	step->state = STEP_COMPLETED;
+	step->finished_at = ending->finished_at;
+	step->result = ending->result;
+	step->result_ref = ending->result_ref;
+	step->dirty = true;
+	if (step->result_ref != NO_ID && ending->parent_id != current->task->id)
+	{
+		(void) step_result(step);
+		step->result_ref = NO_ID;
+	}
+}
+
 /* The result of the child of a step: as remembered, or else when it has finished. */
 Jsonb *
 step_child_result(Step *step)
@@ -844,11 +863,7 @@ step_child_result(Step *step)
 		step_child(step, &ending);
 		if (ending.state != TASK_COMPLETED)
 			step_fail_child(step, step->child_id, &ending, -1);
-		step->state = STEP_COMPLETED;
-		step->finished_at = ending.finished_at;
-		step->result = ending.result;
-		step->result_ref = ending.result_ref;
-		step->dirty = true;
+		step_take_result(step, &ending);
 	}
 	return step_result(step);
 }

@@ -144,6 +144,7 @@ extern void step_failed(Step *step, Jsonb *error);
 extern Jsonb *step_result(Step *step);
 extern void step_child(Step *step, Ending *ending);
 extern Jsonb *step_child_result(Step *step);
+extern void step_take_result(Step *step, const Ending *ending);
 extern bool step_is_made(int64 id);
 extern Jsonb *step_error_ran_out(const Step *step);
 extern Jsonb *step_error_child(int64 child_id, const Ending *ending, int index);

@@ -44,13 +44,7 @@ look_at_child(Store *store, Step *step)
 	else if (ending.state == TASK_COMPLETED && step->kind == STEP_MAP)
 		step_done(step, NULL); /* its results are gathered each time */
 	else if (ending.state == TASK_COMPLETED)
-	{
-		step->state = STEP_COMPLETED;
-		step->finished_at = ending.finished_at;
-		step->result = ending.result;
-		step->result_ref = ending.result_ref;
-		step->dirty = true;
-	}
+		step_take_result(step, &ending);
 	else if (task_is_terminal(ending.state))
 		step_failed(step,
 					step_error_child(step->child_id, &ending,

@@ -33,6 +33,11 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 -- items and results of a chunk belong to the map as long as that is known
 DELETE FROM stent.payload WHERE id = ANY (refs) AND NOT EXISTS (SELECT FROM stent.chunk c WHERE c.task_id = ANY (ids));
 DELETE FROM stent.payload p USING stent.chunk c WHERE c.map_id = ANY (ids) AND p.id IN (c.args_ref, c.results_ref);
+-- a step's result is its child's, or else its own; OFFSET 0: one look for each, never a join with all history
+DELETE FROM stent.payload p USING stent.step s
+WHERE s.task_id = ANY (ids) AND p.id = s.result_ref
+  AND NOT EXISTS (SELECT FROM stent.archive a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0)
+  AND NOT EXISTS (SELECT FROM stent.archive_kept a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0);
 DELETE FROM stent.chunk WHERE map_id = ANY (ids);
 DELETE FROM stent.item WHERE map_id = ANY (ids);
 DELETE FROM stent.map WHERE id = ANY (ids);
@@ -81,13 +86,15 @@ BEGIN
                    'AND stent._map_serves(a.id, a.finished_at) ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_maps = ROW_COUNT;
     -- an execution lives as long as any of its tasks, whatever has become of its root;
-    -- what a dead letter that is replayed finds there, the context, goes with its root
+    -- what a dead letter that is replayed finds there, the context, goes with its root, and
+    -- the results that its steps have taken with its children
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
                    'JOIN (SELECT o.execution_id, bool_or(o.lives) AS lives '
                          'FROM (SELECT c.execution_id, true AS lives FROM stent.child c '
                                'UNION ALL SELECT d.execution_id, false FROM stent.dead_letter d) o '
                          'GROUP BY o.execution_id) e ON e.execution_id = a.execution_id '
                    'WHERE e.lives OR a.id = a.execution_id '
+                   'OR EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = a.parent_id) '
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
@@ -102,6 +109,9 @@ BEGIN
                    'b AS (DELETE FROM stent.map b USING gone g WHERE b.id = g.id), '
                    'a AS (DELETE FROM stent.attempt a USING gone g WHERE a.task_id = g.id), '
                    'o AS (DELETE FROM stent.output o USING gone g WHERE o.task_id = g.id), '
+                   'r AS (DELETE FROM stent.payload p USING gone g JOIN stent.step s ON s.task_id = g.id WHERE p.id = s.result_ref '
+                         'AND NOT EXISTS (SELECT FROM stent.archive a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0) '
+                         'AND NOT EXISTS (SELECT FROM stent.archive_kept a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0)), '
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
                    'n AS (DELETE FROM stent.signal n USING gone g WHERE n.execution_id = g.id), '
                    'm AS (DELETE FROM stent.memo m USING gone g WHERE m.task_id = g.id), '
@@ -133,6 +143,7 @@ BEGIN
               AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = k.id)
+              AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = k.parent_id)
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
               AND (k.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(k.id, k.finished_at))
