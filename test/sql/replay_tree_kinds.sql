@@ -201,12 +201,64 @@ SELECT state FROM stent.tasks WHERE id = :id;
 CALL rk_run();
 SELECT state, error ->> 'message' AS error FROM stent.tasks WHERE id = :id;
 SELECT stent.discard_many();
+
+-- a handler replays its own child: in a step, for what it does itself is undone when it waits
+CREATE FUNCTION rk_replay(id bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM rk_bad;
+    PERFORM stent.replay(id, revive_parent => true);
+END $$;
+CREATE FUNCTION rk_again() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    child bigint := stent.spawn('rk_leaf', '{"n": 1}');
+BEGIN
+    RETURN stent.await(child);
+EXCEPTION WHEN SQLSTATE 'RK001' THEN
+    PERFORM stent.step('replay', 'rk_replay', jsonb_build_object('id', child));
+    RETURN stent.await(child, step_name => 'again');
+END $$;
+SELECT stent.register('rk_replay', 'rk_replay(bigint)');
+SELECT stent.register('rk_again', 'rk_again()');
+SELECT count(stent.dispatch('rk_again'));
+CALL rk_run();
+SELECT * FROM rk_tree;
+-- a parent that waits for its retry
+CREATE FUNCTION rk_retry() RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN stent.call('rk_leaf', '{"n": 1}');
+EXCEPTION WHEN SQLSTATE 'RK001' THEN
+    RAISE EXCEPTION 'my own' USING ERRCODE = 'RK002';
+END $$;
+SELECT stent.register('rk_retry', 'rk_retry()', retry => '{"max_attempts": 2, "initial_delay": "1m"}');
+INSERT INTO rk_bad VALUES (1);
+SELECT count(stent.dispatch('rk_retry'));
+CALL rk_run();
+DELETE FROM rk_bad;
+SELECT count(stent.replay(id, revive_parent => true)) FROM rk_dead;
+SELECT function, state, attempt FROM rk_tree;
+SET stent.clock = '2026-01-01 00:02:00';
+CALL rk_run();
+SELECT * FROM rk_tree;
+-- one that waits for a task that is not its child, too
+CREATE FUNCTION rk_stranger(id bigint) RETURNS jsonb LANGUAGE sql AS $$ SELECT stent.await_all(ARRAY[id, stent.spawn('rk_leaf', '{"n": 1}')]) $$;
+SELECT stent.register('rk_stranger', 'rk_stranger(bigint)');
+INSERT INTO rk_bad VALUES (1);
+SELECT stent.dispatch('rk_leaf', '{"n": 5}', queue => 'slow') AS stranger \gset
+SELECT stent.dispatch('rk_stranger', jsonb_build_object('id', :stranger)) AS id \gset
+DO $$ BEGIN WHILE stent.run(queues => '{default}') > 0 LOOP COMMIT; END LOOP; END $$;
+SELECT state, (SELECT count(*) FROM stent.waiter) AS waiters FROM stent.tasks WHERE id = :id;
+DELETE FROM rk_bad;
+SELECT count(stent.replay(id, revive_parent => true)) FROM rk_dead;
+DO $$ BEGIN WHILE stent.run(queues => '{default}') > 0 LOOP COMMIT; END LOOP; END $$;
+SELECT state, (SELECT count(*) FROM stent.waiter) AS waiters FROM stent.tasks WHERE id = :id;
+CALL rk_run();
+SELECT state, result FROM stent.tasks WHERE id = :id;
 SELECT * FROM rk_left;
 
-SELECT count(stent.unregister('rk_' || n)) FROM unnest(ARRAY['leaf', 'map', 'top', 'query', 'call', 'all', 'worker', 'lower', 'wait']) n;
+SELECT count(stent.unregister('rk_' || n)) FROM unnest(ARRAY['leaf', 'map', 'top', 'query', 'call', 'all', 'worker', 'lower', 'wait', 'replay', 'again', 'retry', 'stranger']) n;
 DROP VIEW rk_tree, rk_dead, rk_left;
 DROP PROCEDURE rk_run, rk_run_all;
-DROP FUNCTION rk_leaf, rk_map, rk_query, rk_top, rk_call, rk_all, rk_lower, rk_wait;
+DROP FUNCTION rk_leaf, rk_map, rk_query, rk_top, rk_call, rk_all, rk_lower, rk_wait, rk_replay, rk_again, rk_retry, rk_stranger;
 DROP TABLE rk_bad;
 DROP OWNED BY rk_low, rk_high;
 DROP ROLE rk_low, rk_high;
