@@ -46,6 +46,7 @@ SELECT extract(epoch FROM clock_timestamp()) - :begin, (:base + status('VmPeak')
 SQL
 }
 
+# Payloads are written out: public.payload(), by itself, is planned at each call.
 orchestrator_schema() {
     query "
 CREATE FUNCTION public.ten_calls(jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
@@ -53,7 +54,7 @@ DECLARE
     n bigint := \$1 ->> 'n';
 BEGIN
     FOR i IN 1..10 LOOP
-        n := stent.call(\$1 ->> 'function', public.payload(n)) ->> 'n';
+        n := stent.call(\$1 ->> 'function', jsonb_build_object('n', n, 'text', repeat('x', 68))) ->> 'n';
     END LOOP;
     RETURN jsonb_build_object('n', n);
 END \$\$;
@@ -62,13 +63,13 @@ DECLARE
     n bigint := \$1 ->> 'n';
 BEGIN
     FOR i IN 1..10 LOOP
-        n := stent.step('step', 'trivial', public.payload(n)) ->> 'n';
+        n := stent.step('step', 'trivial', jsonb_build_object('n', n, 'text', repeat('x', 68))) ->> 'n';
     END LOOP;
     RETURN jsonb_build_object('n', n);
 END \$\$;
 CREATE FUNCTION public.fan_in(jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
 DECLARE
-    ids bigint[] := ARRAY(SELECT stent.spawn('trivial', public.payload(i)) FROM generate_series(1, (\$1 ->> 'children')::integer) i);
+    ids bigint[] := ARRAY(SELECT stent.spawn('trivial', jsonb_build_object('n', i, 'text', repeat('x', 68))) FROM generate_series(1, (\$1 ->> 'children')::integer) i);
 BEGIN
     RETURN jsonb_build_object('n', jsonb_array_length(stent.await_all(ids)));
 END \$\$;
@@ -287,8 +288,12 @@ map_schema() {
     memory_schema
     query "
 CREATE FUNCTION public.item(jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$ BEGIN RETURN \$1; END \$\$;
+-- as long as public.payload(), but a thousand of them cannot be compressed to nothing
+CREATE TABLE public.source (n bigint PRIMARY KEY, item jsonb NOT NULL);
+INSERT INTO source SELECT i, jsonb_build_object('n', i, 'text', md5(i::text) || md5('b' || i) || 'text')
+    FROM generate_series(1, ${MAP_ITEMS[1]}) i;
 CREATE TABLE public.items (n integer PRIMARY KEY, items jsonb NOT NULL);
-INSERT INTO items SELECT ${MAP_ITEMS[0]}, jsonb_agg(public.payload(i)) FROM generate_series(1, ${MAP_ITEMS[0]}) i;
+INSERT INTO items SELECT ${MAP_ITEMS[0]}, jsonb_agg(item ORDER BY n) FROM source WHERE n <= ${MAP_ITEMS[0]};
 CREATE FUNCTION public.maps(jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
 DECLARE
     given jsonb := (SELECT items FROM items WHERE n = (\$1 ->> 'n')::integer);
@@ -297,6 +302,7 @@ BEGIN
 END \$\$;
 SELECT stent.register('item', 'public.item(jsonb)');
 SELECT stent.register('maps', 'public.maps(jsonb)', timeout => '10min');" >/dev/null
+    query "VACUUM ANALYZE source"
 }
 
 # Rows that were written to stent's tables so far, of any kind of writing.
@@ -308,7 +314,7 @@ wal_position() { query "SELECT pg_current_wal_insert_lsn()"; }
 measure_map() { # <key> <query or handler> <items> <items a chunk>
     local key=$1 items=$3 first rows wal made statement chunks=$((($3 + $4 - 1) / $4))
     case $2 in
-        query) statement="SELECT stent.map_query('item', 'SELECT public.payload(i) FROM generate_series(1, $items) i', chunk_size => $4)" ;;
+        query) statement="SELECT stent.map_query('item', \$\$SELECT item FROM source WHERE n <= $items ORDER BY n\$\$, chunk_size => $4)" ;;
         handler) statement="SELECT stent.dispatch('maps', '{\"n\": $items, \"size\": $4}')" ;;
     esac
     settle stent.task "$MAP_LIVE" >/dev/null
@@ -329,9 +335,9 @@ measure_map() { # <key> <query or handler> <items> <items a chunk>
     record "$key progress" "$(query "SELECT count(*) / $chunks.0 FROM stent.chunk WHERE map_id > $first")"
     check "$(query "SELECT count(*) FROM stent.task")" 0 "tasks left" "$key" "$key rate"
     # each in its place
-    check "$(query "SELECT count(*) FROM stent.tasks t, stent.map_results(t.id) r
+    check "$(query "SELECT count(*) FROM stent.tasks t, stent.map_results(t.id) r JOIN source ON source.n = r.index + 1
                     WHERE t.id > $first AND t.function = 'item' AND t.state = 'completed' AND t.args ? 'chunk_size'
-                        AND r.result = public.payload(r.index + 1)")" "$items" "results" "$key" "$key rate"
+                        AND r.result = source.item")" "$items" "results" "$key" "$key rate"
 }
 
 # The plain table: all rows by one statement, drained in two steps, 1,000 a batch.
@@ -340,7 +346,7 @@ measure_table() { # <key> <rows> <sessions>
     query "TRUNCATE two_step"
     query CHECKPOINT
     wal=$(wal_position)
-    take do_one "WITH made AS (INSERT INTO two_step (payload) SELECT public.payload(i) FROM generate_series(1, $2) i RETURNING 1) SELECT count(*) FROM made"
+    take do_one "WITH made AS (INSERT INTO two_step (payload) SELECT item FROM source WHERE n <= $2 ORDER BY n RETURNING 1) SELECT count(*) FROM made"
     made=$SECONDS_TAKEN
     query "ANALYZE two_step"
     drive two_step_1000 1 $(($2 / 1000))
