@@ -28,6 +28,8 @@ $$;
 -- These have more arguments, or results, now.
 DROP FUNCTION stent.spawn(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, jsonb);
 DROP FUNCTION stent.claim(text, integer, text[], text[], text[], interval);
+DROP FUNCTION stent.replay(bigint, text, boolean);
+DROP FUNCTION stent.replay_many(text, text, interval, text, boolean, integer);
 
 COMMENT ON TABLE stent.lane IS
   'private: (role, function, queue, tag set, chunks of maps or not); all ready tasks of a lane are equally claimable';
@@ -225,7 +227,7 @@ RETURNS text
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_suspend';
 
 COMMENT ON FUNCTION stent.suspend(bigint, bigint, jsonb, jsonb, jsonb, jsonb, jsonb) IS
-  'adds steps to a leased task, ends the lease, and lets the task wait for the last one: ''waiting''; or, if that is done or does not block, ''ready'' to be claimed again at once; ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. No attempt is spent: the next claim has the same attempt. steps is an array of objects with a kind: call and spawn (function, args and the options of stent.call and stent.spawn), step (name, and result or error), record (name, value), sleep (duration), await (id), await_all (ids), signal (name); waits take a timeout. Only the last may be a call, sleep, await, await_all or signal. All is written in one transaction, or nothing is; counters, context, shared and progress as in complete. ST012 if the token does not hold the task; 22004, 22023 for steps that are none, 42501 for a SQL function that the worker''s role may not call as the role that dispatched the task, ST016 for a number that does not fit; errors of stent.dispatch for options';
+  'adds steps to a leased task, ends the lease, and lets the task wait for the last one: ''waiting''; or, if that is done or does not block, ''ready'' to be claimed again at once; ''timed_out'' (of a child ''cancelled'') if its execution''s max_duration was over. No attempt is spent: the next claim has the same attempt. steps is an array of objects with a kind: call and spawn (function, args and the options of stent.call and stent.spawn), map and starmap (function, items and the options of stent.map), step (name, and result or error), record (name, value), sleep (duration), await (id), await_all (ids), signal (name); waits take a timeout. Only the last may be a call, map, starmap, sleep, await, await_all or signal; none: wait again for a last step that is still waiting. All is written in one transaction, or nothing is; counters, context, shared and progress as in complete. ST012 if the token does not hold the task; 22004, 22023 for steps that are none, 42501 for a SQL function that the worker''s role may not call as the role that dispatched the task, ST016 for a number that does not fit, 55000 for a chunk of a map; errors of stent.dispatch for options';
 
 COMMENT ON FUNCTION stent.worker_start(text, integer, text[], text[], text[], integer, jsonb, interval) IS
   'tells that a worker has started, what it serves (NULL: all) and how many tasks at a time; shown by the view workers and used by why(), claims do not need it. The worker is starting until its first worker_heartbeat, and taken for lost once it was silent for alive_for (1 second to 1 day). A name that is there already is that of a worker which was restarted. Returns {"protocol", "version", "lease_seconds", "chunks"}: whether claim() takes chunks => true. ST013 for a protocol that this version does not speak (the hint names those it does), 55000 in a copy of a database, until stent.adopt(), 22004 for NULL, 22023 for a value out of range, 54000 for more than 1000 names or an info over 8000 bytes';
@@ -413,6 +415,27 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_par_each';
 
 COMMENT ON FUNCTION stent.par_each(text, jsonb, integer, text) IS
   'par_map() for what the function does, not for what it returns: JSON null';
+
+CREATE FUNCTION stent.replay(id bigint, queue text DEFAULT NULL, reset_retries boolean DEFAULT true, revive_parent boolean DEFAULT false)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_replay';
+
+COMMENT ON FUNCTION stent.replay(bigint, text, boolean, boolean) IS
+  'makes a dead letter a ready task again, under the same id, and returns that id. With reset_retries its attempts count from 1, else they go on counting; it has at least one. The time it was dead does not count towards max_duration. A parent that waits for it goes on when it completes; with revive_parent so does one that has failed because of it, and that one''s parent likewise: they wait again. P0002 for an id that is not a dead letter of yours; ST011 if the parent to be revived has ended otherwise, 55000 if it failed for another reason';
+
+CREATE FUNCTION stent.replay_many(
+    function text DEFAULT NULL,
+    error_code text DEFAULT NULL,
+    older_than interval DEFAULT NULL,
+    queue text DEFAULT NULL,
+    reset_retries boolean DEFAULT true,
+    max_tasks integer DEFAULT 1000,
+    revive_parent boolean DEFAULT false)
+RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'stent_replay_many';
+
+COMMENT ON FUNCTION stent.replay_many(text, text, interval, text, boolean, integer, boolean) IS
+  'replays dead letters by function, error code (SQLSTATE, 2-character class or error name) and age, oldest first; returns how many. Dead letters locked by others, and those whose dedup key is in use, are passed over; with revive_parent also those whose parents cannot be brought back';
 
 -- Each table twice: who asks for an execution finds its root by the primary key, and
 -- the tasks below by the index that has only those. (With = instead of <= and >= the planner
@@ -837,15 +860,16 @@ $$;
 
 COMMENT ON FUNCTION stent._span(interval) IS 'private: how long, for people';
 
--- What a map has done: fields chunks, chunks_done, items, completed, failed, hits.
+-- What a map has done. Items that failed, were replayed and took their place have completed.
 CREATE FUNCTION stent._map_counts(map_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT jsonb_build_object('chunks', m.chunks, 'chunks_done', c.done, 'items', m.items,
-                          'completed', c.completed, 'failed', c.failed)
+                          'completed', c.completed + r.n, 'failed', c.failed - r.n)
 FROM stent.map m
 CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE k.finished_at IS NOT NULL) AS done,
                            COALESCE(sum(k.completed), 0) AS completed, COALESCE(sum(k.failed), 0) AS failed
                     FROM stent.chunk k WHERE k.map_id = m.id) c
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM stent.item i WHERE i.map_id = m.id AND i.replaced) r
 WHERE m.id = $1
 $$;
 
@@ -894,7 +918,7 @@ COMMENT ON FUNCTION stent._step_waits_for(text, text, bigint, timestamp, jsonb) 
 -- What a waiting task waits for, and since when; which task that is, if it is one; and whether
 -- it has happened, so that the task goes on as soon as somebody looks.
 CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint, OUT happened boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     t record;
     s record;
@@ -1008,10 +1032,10 @@ CREATE FUNCTION stent._explain_items(of_map bigint, depth integer) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT COALESCE(array_agg(n.node || jsonb_build_object('depth', $2) ORDER BY n.number), '{}')
 FROM (SELECT i.number, jsonb_build_object('item', i.number, 'of', $1) AS node
-      FROM (SELECT i.number FROM stent.item i WHERE i.map_id = $1 ORDER BY i.number LIMIT 5) i
+      FROM (SELECT i.number FROM stent.item i WHERE i.map_id = $1 AND NOT i.replaced ORDER BY i.number LIMIT 5) i
       UNION ALL
       SELECT NULL, jsonb_build_object('more', c.n - 5, 'by', jsonb_build_object('failed', c.n - 5))
-      FROM (SELECT count(*) AS n FROM stent.item i WHERE i.map_id = $1) c WHERE c.n > 5) n
+      FROM (SELECT count(*) AS n FROM stent.item i WHERE i.map_id = $1 AND NOT i.replaced) c WHERE c.n > 5) n
 $$;
 
 COMMENT ON FUNCTION stent._explain_items(bigint, integer) IS 'private: what stands below a map in its tree';
@@ -1020,7 +1044,7 @@ CREATE FUNCTION stent._explain(id bigint, viewer text, admin boolean)
 RETURNS TABLE (ordinal integer, depth integer, kind text, step integer, name text, parent_id bigint, task_id bigint,
                function text, state text, created_at timestamp, started_at timestamp, finished_at timestamp,
                duration interval, attempt integer, error jsonb, waits_for text, detail jsonb)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_column
 DECLARE
     most_lines constant integer := 1000;
@@ -1057,9 +1081,10 @@ BEGIN
             kind := 'item';
             name := node ->> 'item';
             task_id := i.task_id;
-            state := 'failed';
+            -- unless its dead letter was replayed
+            state := COALESCE((SELECT v.state FROM stent.tasks v WHERE v.id = i.task_id), 'failed');
             attempt := i.attempt;
-            error := i.error;
+            error := CASE WHEN state <> 'completed' THEN i.error END;
             RETURN NEXT;
             CONTINUE;
         ELSIF node ? 'step' THEN
@@ -1166,11 +1191,10 @@ BEGIN
                 ELSE ' for ' || stent._span(duration) END
         || CASE WHEN attempt > 1 AND state IN ('completed', 'failed', 'timed_out', 'cancelled') THEN format(' after %s attempts', attempt)
                 WHEN attempt > 1 THEN format(', attempt %s', attempt) ELSE '' END
-        || CASE WHEN detail ? 'chunks' THEN format(', %s of %s chunks, %s of %s items done%s', detail ->> 'chunks_done', detail ->> 'chunks',
-                    (detail -> 'completed')::bigint + (detail -> 'failed')::bigint, detail ->> 'items',
-                    CASE WHEN (detail -> 'failed')::bigint > 0 THEN format(', %s failed', detail ->> 'failed') ELSE '' END) ELSE '' END
         || CASE WHEN message IS NULL THEN '' WHEN finished_at IS NOT NULL OR state = 'failed' THEN ' with ' || message ELSE ', last error ' || message END
-        || CASE WHEN detail ? 'chunks' THEN ''
+        || CASE WHEN detail ? 'chunks' THEN format('; %s of %s chunks, %s of %s items done%s', detail ->> 'chunks_done', detail ->> 'chunks',
+                    (detail -> 'completed')::bigint + (detail -> 'failed')::bigint, detail ->> 'items',
+                    CASE WHEN (detail -> 'failed')::bigint > 0 THEN format(', %s failed', detail ->> 'failed') ELSE '' END)
                 -- what the line has told already
                 WHEN kind IN ('sleep', 'signal', 'await') THEN COALESCE(', ' || substring(waits_for FROM 'until .*'), '')
                 ELSE COALESCE('; ' || waits_for, '') END;
@@ -1239,6 +1263,11 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 -- items and results of a chunk belong to the map as long as that is known
 DELETE FROM stent.payload WHERE id = ANY (refs) AND NOT EXISTS (SELECT FROM stent.chunk c WHERE c.task_id = ANY (ids));
 DELETE FROM stent.payload p USING stent.chunk c WHERE c.map_id = ANY (ids) AND p.id IN (c.args_ref, c.results_ref);
+-- a step's result is its child's, or else its own; OFFSET 0: one look for each, never a join with all history
+DELETE FROM stent.payload p USING stent.step s
+WHERE s.task_id = ANY (ids) AND p.id = s.result_ref
+  AND NOT EXISTS (SELECT FROM stent.archive a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0)
+  AND NOT EXISTS (SELECT FROM stent.archive_kept a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0);
 DELETE FROM stent.chunk WHERE map_id = ANY (ids);
 DELETE FROM stent.item WHERE map_id = ANY (ids);
 DELETE FROM stent.map WHERE id = ANY (ids);
@@ -1287,13 +1316,15 @@ BEGIN
                    'AND stent._map_serves(a.id, a.finished_at) ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_maps = ROW_COUNT;
     -- an execution lives as long as any of its tasks, whatever has become of its root;
-    -- what a dead letter that is replayed finds there, the context, goes with its root
+    -- what a dead letter that is replayed finds there, the context, goes with its root, and
+    -- the results that its steps have taken with its children
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
                    'JOIN (SELECT o.execution_id, bool_or(o.lives) AS lives '
                          'FROM (SELECT c.execution_id, true AS lives FROM stent.child c '
                                'UNION ALL SELECT d.execution_id, false FROM stent.dead_letter d) o '
                          'GROUP BY o.execution_id) e ON e.execution_id = a.execution_id '
                    'WHERE e.lives OR a.id = a.execution_id '
+                   'OR EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = a.parent_id) '
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
@@ -1308,6 +1339,9 @@ BEGIN
                    'b AS (DELETE FROM stent.map b USING gone g WHERE b.id = g.id), '
                    'a AS (DELETE FROM stent.attempt a USING gone g WHERE a.task_id = g.id), '
                    'o AS (DELETE FROM stent.output o USING gone g WHERE o.task_id = g.id), '
+                   'r AS (DELETE FROM stent.payload p USING gone g JOIN stent.step s ON s.task_id = g.id WHERE p.id = s.result_ref '
+                         'AND NOT EXISTS (SELECT FROM stent.archive a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0) '
+                         'AND NOT EXISTS (SELECT FROM stent.archive_kept a WHERE a.id = s.child_id AND a.result_ref = s.result_ref OFFSET 0)), '
                    's AS (DELETE FROM stent.step s USING gone g WHERE s.task_id = g.id), '
                    'n AS (DELETE FROM stent.signal n USING gone g WHERE n.execution_id = g.id), '
                    'm AS (DELETE FROM stent.memo m USING gone g WHERE m.task_id = g.id), '
@@ -1338,6 +1372,7 @@ BEGIN
               AND NOT EXISTS (SELECT FROM stent.task t WHERE t.id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = k.id)
+              AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = k.parent_id)
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
               AND (k.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(k.id, k.finished_at))
@@ -1416,7 +1451,7 @@ $$;
 CREATE FUNCTION stent._newest(
     state text, function text, queue text, max_rows integer, viewer text, admin boolean)
 RETURNS SETOF bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
@@ -1492,8 +1527,8 @@ DECLARE
         'call(text, jsonb, text, integer, text[], interval, timestamp, interval, jsonb, text, text, jsonb, text), await(bigint, interval, text), '
         'await_all(bigint[], integer, interval, text), promise_all(bigint[], integer, interval, text), '
         'await_all_until_done(bigint[], integer, interval, jsonb), '
-        'replay(bigint, text, boolean), discard(bigint), '
-        'replay_many(text, text, interval, text, boolean, integer), discard_many(text, text, interval, integer), '
+        'replay(bigint, text, boolean, boolean), discard(bigint), '
+        'replay_many(text, text, interval, text, boolean, integer, boolean), discard_many(text, text, interval, integer), '
         'purge_dead_letters(interval, text, text), start(integer), stop(), '
         'shared_set(text, jsonb), shared_get(text), shared_has(text), shared_delete(text), shared_add_int(text, bigint), '
         'signal(bigint, text, jsonb), set_task_pool_size(integer), get_task_pool_size(), '
@@ -1501,8 +1536,6 @@ DECLARE
         'map(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'starmap(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'map_query(text, text, integer, integer, text, text, integer, text[], interval, interval, jsonb, jsonb, text), map_results(bigint), '
-        'map(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
-        'starmap(text, jsonb, integer, integer, text, text, integer, text[], interval, jsonb, jsonb, text), '
         'par_map(text, jsonb, integer, text), parallel_map(text, jsonb, integer, text), par_each(text, jsonb, integer, text), '
         'output_of(bigint, integer), _bucket(text, integer, integer), _leased_now(), _leases()';
     admin constant text :=
@@ -1564,6 +1597,8 @@ REVOKE ALL ON ROUTINE
     stent.par_map(text, jsonb, integer, text),
     stent.parallel_map(text, jsonb, integer, text),
     stent.par_each(text, jsonb, integer, text),
+    stent.replay(bigint, text, boolean, boolean),
+    stent.replay_many(text, text, interval, text, boolean, integer, boolean),
     stent._board_counts(),
     stent._why_waiting(bigint, text),
     stent._at(timestamp),

@@ -72,7 +72,7 @@ COMMENT ON FUNCTION stent._step_waits_for(text, text, bigint, timestamp, jsonb) 
 -- What a waiting task waits for, and since when; which task that is, if it is one; and whether
 -- it has happened, so that the task goes on as soon as somebody looks.
 CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint, OUT happened boolean)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     t record;
     s record;
@@ -194,7 +194,7 @@ CREATE FUNCTION stent._explain(id bigint, viewer text, admin boolean)
 RETURNS TABLE (ordinal integer, depth integer, kind text, step integer, name text, parent_id bigint, task_id bigint,
                function text, state text, created_at timestamp, started_at timestamp, finished_at timestamp,
                duration interval, attempt integer, error jsonb, waits_for text, detail jsonb)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_column
 DECLARE
     most_lines constant integer := 1000;
