@@ -199,3 +199,4 @@ SET stent.clock = '2026-06-01 00:00:00';
 SELECT count(*) FROM stent.claim('w', 1, '{none}');
 SELECT (SELECT count(*) FROM stent.lease) AS leases, (SELECT count(*) FROM stent.due WHERE kind = 'l') AS due;
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'lease\_steps%';
+SELECT stent.shared_delete('lease_steps');

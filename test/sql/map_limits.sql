@@ -1,5 +1,13 @@
 -- How many chunks of a map are tasks at once; cancel, timeout and deadline.
 \set VERBOSITY terse
+-- what other tests have left, after it was cleaned up
+SET stent.clock = '2026-02-01 12:00';
+SELECT count(stent.purge_dead_letters('1h')), count(stent.cleanup('1h')) FROM generate_series(1, 1);
+CREATE VIEW ml_rows AS
+SELECT (SELECT count(*) FROM stent.map) AS maps, (SELECT count(*) FROM stent.chunk) AS chunks, (SELECT count(*) FROM stent.item) AS items, (SELECT count(*) FROM stent.payload) AS values, (SELECT count(*) FROM stent.step) AS steps;
+CREATE TABLE ml_before AS TABLE ml_rows;
+CREATE VIEW ml_more_than_before AS
+SELECT r.maps - b.maps AS maps, r.chunks - b.chunks AS chunks, r.items - b.items AS items, r.values - b.values AS values, r.steps - b.steps AS steps FROM ml_rows r, ml_before b;
 SET stent.clock = '2026-01-01 00:00:00';
 SET stent.batch_time = '60s';
 CREATE PROCEDURE ml_run() LANGUAGE plpgsql AS $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
@@ -113,11 +121,11 @@ SELECT count(*) > 0 AS values FROM stent.payload;
 SET stent.clock = '2026-02-01';
 SELECT stent.purge_dead_letters('1h') > 0 AS purged;
 SELECT stent.cleanup() > 0 AS cleaned;
-SELECT (SELECT count(*) FROM stent.map) AS maps, (SELECT count(*) FROM stent.chunk) AS chunks, (SELECT count(*) FROM stent.item) AS items, (SELECT count(*) FROM stent.payload) AS values, (SELECT count(*) FROM stent.step) AS steps;
+SELECT * FROM ml_more_than_before;
 -- those of a single day, too
 SELECT count(ml_dispatch('ml_item', 2000, 500, 2));
 CALL ml_run();
 SET stent.clock = '2026-02-01 12:00';
 SELECT stent.cleanup('1h') > 0 AS cleaned;
-SELECT (SELECT count(*) FROM stent.map) AS maps, (SELECT count(*) FROM stent.chunk) AS chunks, (SELECT count(*) FROM stent.item) AS items, (SELECT count(*) FROM stent.payload) AS values, (SELECT count(*) FROM stent.step) AS steps;
+SELECT * FROM ml_more_than_before;
 SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;

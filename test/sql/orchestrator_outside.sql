@@ -24,7 +24,9 @@ TABLE out_t;
 SELECT stent.call('out_leaf', '{"n": 5, "fail": true}');
 SELECT stent.call('out_leaf', '{"m": 5}');
 SELECT stent.call('out_leaf', NULL);
+\set VERBOSITY terse
 SELECT stent.call('out_none');
+\set VERBOSITY default
 SELECT stent.call('out_external');
 -- a handler that calls is a function as any, when it is called so
 CREATE FUNCTION out_outer(n int) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN jsonb_build_array(stent.call('out_leaf', jsonb_build_object('n', n)), stent.call('out_leaf', jsonb_build_object('n', n + 1))); END $$;

@@ -30,7 +30,7 @@ CREATE PROCEDURE rollback_dispatch() LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM stent.dispatch('rollback_f', jsonb_build_object('n', 1)),
             stent.dispatch('rollback_f', jsonb_build_object('n', -1), queue => 'rollback', priority => 9, tags => '{new}',
-                           retry => '{"max_attempts": 7}', dedup_key => 'key', headers => '{"h": 1}',
+                           retry => '{"max_attempts": 71}', dedup_key => 'key', headers => '{"h": 1}',
                            counters => '{"c": 1}', context => '{"x": 1}', max_duration => '1h', timeout => '1m'),
             stent.dispatch('rollback_f', jsonb_build_object('n', 2), delay => '1h'),
             stent.dispatch_many('rollback_f', ARRAY[jsonb_build_object('n', 3), jsonb_build_object('n', 4)]);

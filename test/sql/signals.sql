@@ -67,9 +67,9 @@ SELECT stent.state_of(:id3) #> '{signals,early,payload}' AS early;
 
 -- unknown, a task that is no execution, NULL, bounds
 SELECT sig_try(-5);
-UPDATE stent.task SET execution_id = :bad WHERE id = :id3;
+UPDATE stent.task SET execution_id = :bad, parent_id = :bad WHERE id = :id3;
 SELECT sig_try(:id3);
-UPDATE stent.task SET execution_id = id WHERE id = :id3;
+UPDATE stent.task SET execution_id = id, parent_id = NULL WHERE id = :id3;
 SELECT sig_try(NULL);
 SELECT sig_try(:id3, NULL);
 SELECT sig_try(:id3, '');

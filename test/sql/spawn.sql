@@ -30,7 +30,7 @@ CREATE FUNCTION spawn_tree(root bigint) RETURNS TABLE (task text, parent text, i
 WITH t AS (SELECT t.*, function || '#' || row_number() OVER (ORDER BY id) AS label FROM stent.tasks t WHERE t.execution_id = root)
 SELECT t.label, p.label, t.execution_id = root, t.state, t.role FROM t LEFT JOIN t p ON p.id = t.parent_id ORDER BY t.id
 $$;
-CREATE VIEW spawn_left AS SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;
+CREATE VIEW spawn_left AS SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due WHERE kind NOT IN ('n', 'f')) AS due, (SELECT count(*) FROM stent.child) AS children;
 
 -- only in a handler
 SELECT stent.spawn('spawn_leaf');
