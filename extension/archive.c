@@ -316,6 +316,18 @@ payload_get(Store *store, int64 ref)
 	return value;
 }
 
+/* Nothing refers to it any more. */
+void
+payload_delete(Store *store, int64 ref)
+{
+	StoreRel *table = store_table(store, STORE_PAYLOAD);
+
+	if (!store_find_id(table, GetActiveSnapshot(), ref))
+		return;
+	store_delete_found(table);
+	ExecClearTuple(table->out);
+}
+
 /* Store a large value once and leave a reference in its place. */
 void
 payload_place(Store *store, Jsonb **value, int64 *ref)

@@ -14,6 +14,7 @@ extern void archive_housekeeping(Timestamp moment, bool may_drop);
 extern StoreRel *archive_leaf(Store *store, Timestamp moment);
 extern int64 payload_insert(Store *store, Jsonb *value);
 extern Jsonb *payload_get(Store *store, int64 ref);
+extern void payload_delete(Store *store, int64 ref);
 extern void payload_place(Store *store, Jsonb **value, int64 *ref);
 extern void archive_init(void);
 

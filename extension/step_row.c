@@ -15,6 +15,7 @@
 
 #include "archive.h"
 #include "compat.h"
+#include "ending.h"
 #include "fault.h"
 #include "step_row.h"
 
@@ -244,6 +245,18 @@ step_row_write(Store *store, Steps *steps, Step *step)
 	STENT_FAULT("step_written");
 }
 
+/* Whether the value that a step refers to is no child's. */
+static bool
+owns_result(Store *store, int64 child_id, int64 ref)
+{
+	Ending ending;
+
+	if (ref == NO_ID || child_id == NO_ID)
+		return ref != NO_ID;
+	ending_read(store, child_id, &ending);
+	return ending.result_ref != ref;
+}
+
 /* The task begins anew, with other steps. */
 void
 step_rows_delete(Store *store, int64 task_id)
@@ -252,7 +265,14 @@ step_rows_delete(Store *store, int64 task_id)
 	IndexScanDesc scan = begin_scan(table, task_id);
 
 	while (index_getnext_slot(scan, ForwardScanDirection, table->out))
+	{
+		int64 ref = get_int8(table->out, STEP_RESULT_REF, NO_ID);
+		int64 child_id = get_int8(table->out, STEP_CHILD_ID, NO_ID);
+
 		store_delete_found(table);
+		if (owns_result(store, child_id, ref))
+			payload_delete(store, ref);
+	}
 	index_endscan(scan);
 	ExecClearTuple(table->out);
 }

@@ -137,9 +137,35 @@ END $$;
 SELECT state, args, attempt, (SELECT count(*) FROM stent.step WHERE task_id = :id) AS steps FROM stent.tasks WHERE id = :id;
 SELECT stent.cancel(:id);
 
+-- nor do long values of the rounds before stay; those of children are their history's
+CREATE FUNCTION can_long(n int DEFAULT 1) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM stent.record('long', to_jsonb(repeat('x', 20000)));
+    PERFORM stent.step('long', 'can_text', jsonb_build_object('n', 30000));
+    PERFORM stent.call('can_text', jsonb_build_object('n', 40000));
+    PERFORM stent.sleep('1 day');
+    IF n < 3 THEN
+        PERFORM stent.continue_as_new(jsonb_build_object('n', n + 1));
+    END IF;
+    RETURN to_jsonb(n);
+END $$;
+CREATE FUNCTION can_text(n int) RETURNS text LANGUAGE sql AS $$ SELECT repeat('y', n) $$;
+SELECT stent.register('can_text', 'can_text(int)'), stent.register('can_long', 'can_long(int)');
+SELECT stent.dispatch('can_long') AS id \gset
+CALL can_run();
+SET stent.clock = '2026-03-01 00:00:00';
+CALL can_run();
+SET stent.clock = '2026-03-02 00:00:00';
+CALL can_run();
+SELECT args, (SELECT count(*) FROM stent.tasks WHERE parent_id = :id) AS children FROM stent.tasks WHERE id = :id;
+SELECT length(value #>> '{}') AS length, count(*) FROM stent.payload WHERE length(value #>> '{}') IN (20000, 30000, 40000) GROUP BY 1 ORDER BY 1;
+SET stent.clock = '2026-03-03 00:00:00';
+CALL can_run();
+SELECT stent.result_of(:id);
+
 SELECT stent.discard_many('can_various') AS dead;
 SELECT count(*) AS live FROM stent.task;
-SELECT count(stent.unregister('can_' || n)) FROM unnest(ARRAY['leaf', 'loop', 'fails', 'various', 'signals', 'parent', 'endless']) n;
+SELECT count(stent.unregister('can_' || n)) FROM unnest(ARRAY['leaf', 'loop', 'fails', 'various', 'signals', 'parent', 'endless', 'text', 'long']) n;
 DROP PROCEDURE can_run;
-DROP FUNCTION can_leaf, can_loop, can_fails, can_various, can_signals, can_parent, can_endless;
+DROP FUNCTION can_leaf, can_loop, can_fails, can_various, can_signals, can_parent, can_endless, can_text, can_long;
 DROP TABLE can_t, can_ids;
