@@ -59,13 +59,17 @@ BEGIN
 END $$;
 
 SELECT stent.dispatch('approve', '{"expense_id": 1, "patience": "30 days"}') AS one,
-       stent.dispatch('approve', '{"expense_id": 2, "patience": "0.2 seconds"}') AS two,
-       stent.dispatch('approve', '{"expense_id": 3, "patience": "30 days"}') AS three \gset
+       stent.dispatch('approve', '{"expense_id": 2, "patience": "0.2 seconds"}') AS two \gset
 
--- Two of them are decided. A signal is kept from the moment it is sent, so it does not matter
--- whether the wait for it has begun; and the latest one counts.
+-- A signal is kept from the moment it is sent, so it does not matter whether the wait for it has
+-- begun; and the latest one counts. The third expense is decided before it begins.
+BEGIN;
+SELECT stent.dispatch('approve', '{"expense_id": 3, "patience": "30 days"}') AS three \gset
 SELECT stent.signal(:three, 'decision', '{"state": "refused", "by": "ann"}');
 SELECT stent.signal(:three, 'decision', '{"state": "approved", "by": "ann"}');
+COMMIT;
+
+-- The first is decided while it waits.
 CALL run_until(format('(SELECT state = ''waiting'' FROM stent.executions WHERE id = %s)', :one));
 \echo The first expense waits:
 SELECT function, state FROM stent.executions WHERE id = :one;
