@@ -78,7 +78,7 @@ SELECT count(stent.dispatch('rk_map', '{"on_error": "collect"}'));
 CALL rk_run();
 DELETE FROM rk_bad;
 DO $$ BEGIN PERFORM stent.replay(id, revive_parent => true) FROM rk_dead; EXCEPTION WHEN SQLSTATE 'ST011' THEN RAISE NOTICE '%', regexp_replace(SQLERRM, '\d+', 'N', 'g'); END $$;
-SELECT stent.discard_many();
+SELECT stent.discard_many('rk_leaf');
 
 -- a parent of a worker, which passes the error on
 SELECT stent.dispatch('rk_worker') AS id \gset
@@ -200,7 +200,7 @@ COMMIT;
 SELECT state FROM stent.tasks WHERE id = :id;
 CALL rk_run();
 SELECT state, error ->> 'message' AS error FROM stent.tasks WHERE id = :id;
-SELECT stent.discard_many();
+SELECT stent.discard_many('rk_wait');
 
 -- a handler replays its own child: in a step, for what it does itself is undone when it waits
 CREATE FUNCTION rk_replay(id bigint) RETURNS void LANGUAGE plpgsql AS $$
