@@ -25,6 +25,7 @@
 #include "access/genam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -157,6 +158,9 @@ tell_strangers(Store *store, int64 what, bool failed)
 	ScanKeyData key;
 	bool isnull;
 
+	/* mostly nobody has ever waited so, or it was vacuumed; a row is written before its writer looks */
+	if (RelationGetNumberOfBlocks(table->rel) == 0)
+		return;
 	InitDirtySnapshot(dirty);
 	scan = compat_index_beginscan(table->rel, table->pkey, &dirty, 1);
 	ScanKeyInit(&key, WAITER_WHAT, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(what));
