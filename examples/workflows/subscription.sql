@@ -42,7 +42,9 @@ SELECT stent.register('charge_month', 'charge_month(int, int)'), stent.register(
 
 SELECT stent.dispatch('subscription', '{"customer": 7}') AS id \gset
 
--- Runs what can be run now.
+-- Runs what can be run now. Without retention: months from now all history of today would be
+-- old enough to be dropped.
+SET stent.retention = 'off';
 CREATE PROCEDURE run_all() LANGUAGE plpgsql AS $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
 CALL run_all();
 \echo It waits, and costs one row:
