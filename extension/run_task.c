@@ -345,9 +345,8 @@ call_here(Batch *batch, Task *parent, Steps *steps)
 static void
 run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 {
-	MemoryContext cxt =
-		AllocSetContextCreate(CurrentMemoryContext, "stent run", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(cxt);
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext cxt = NULL; /* of a run after the first */
 
 	for (;;)
 	{
@@ -376,6 +375,8 @@ run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 		if (must_commit(batch))
 			break;
 		steps_rerun(steps);
+		if (cxt == NULL)
+			cxt = AllocSetContextCreate(old, "stent run", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextReset(cxt);
 		MemoryContextSwitchTo(cxt);
 		CommandCounterIncrement();
