@@ -87,7 +87,7 @@ for my $round (1 .. 8)
 }
 cmp_ok($kills, '>', 0, 'sessions were killed');
 becomes("SELECT count(*) FROM stent.task", '0', 'all tasks have ended');
-is(value("SELECT count(*), count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE attempt = 2) FROM stent.tasks WHERE function = 'adds'"),
+is(value("SELECT count(*), count(*) FILTER (WHERE state = 'c'), count(*) FILTER (WHERE attempt = 2) FROM stent.archive WHERE function_id = (SELECT id FROM stent.function WHERE name = 'adds')"),
 	'600|600|60', 'well, those that fail once at the second attempt');
 is(value("SELECT stent.state_of($first) #>> '{counters,n}'"), 600, 'each has counted once');
 
