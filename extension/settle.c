@@ -50,6 +50,7 @@ make_children(Store *store, Steps *steps)
 		step->dirty = true;
 		STENT_FAULT("settle_child_made");
 	}
+	steps->all_made = true;
 }
 
 /*

@@ -68,6 +68,7 @@ steps_rerun(Steps *steps)
 	for (int i = 0; i < steps->n; i++)
 		steps->steps[i]->met = steps->steps[i]->fresh = false;
 	steps->next = steps->unnamed = 0;
+	steps->unmet = steps->n;
 	steps->run++;
 	steps->suspended = steps->continued = steps->renewed = false;
 	steps->new_args = NULL;
@@ -215,6 +216,7 @@ steps_load(Steps *steps, Store *store)
 			AllocSetContextCreate(steps->parent_cxt, "stent steps", ALLOCSET_DEFAULT_SIZES);
 	step_rows_load(store, steps);
 	steps->loaded = true;
+	steps->unmet = steps->n;
 	steps->waited = steps->n > 0;
 }
 
@@ -391,6 +393,7 @@ renew(Steps *steps, Step *step, StepKind kind)
 	step->function_id = 0;
 	step->digest = 0;
 	step->fresh = step->dirty = true;
+	steps->all_made = false;
 	step->subid = GetCurrentSubTransactionId();
 }
 
@@ -452,6 +455,7 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 {
 	Steps *steps = current;
 	Step *step;
+	bool known;
 	int number;
 
 	if (!steps->loaded)
@@ -463,7 +467,9 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 		step_look_over(owner);
 	}
 	number = name == NULL ? ++steps->unnamed : use_of(steps, name);
-	step = steps->n == 0 ? NULL : find(steps, name, number);
+	/* where all that is remembered was met, this is a new one: no need to look through all */
+	step = steps->unmet == 0 ? NULL : find(steps, name, number);
+	known = step != NULL;
 	if (step == NULL)
 	{
 		step = steps_add(steps, kind, name, number);
@@ -495,6 +501,8 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 		step->function_id = function_id;
 		step->digest = digest;
 	}
+	if (!step->met && known)
+		steps->unmet--;
 	step->met = true;
 	return step;
 }
@@ -800,6 +808,8 @@ step_fail_child(Step *step, int64 child_id, const Ending *ending, int index)
 bool
 step_is_made(int64 id)
 {
+	if (current->all_made)
+		return false;
 	for (int i = 0; i < current->n; i++)
 		if (current->steps[i]->child_id == id && current->steps[i]->make != NULL &&
 			!current->steps[i]->undone)

@@ -114,6 +114,8 @@ typedef struct Steps
 	int next;           /* the one that is probably met next */
 	int run;            /* of the handler, in this transaction */
 	struct HTAB *names; /* how often each was met in it */
+	int unmet;          /* of those there were when it began */
+	bool all_made;      /* none has a child that is still to be made */
 	int unnamed;        /* met so far without a name */
 	int next_position;
 	bool renewed;   /* one was met in this run that no earlier attempt had, or not so */

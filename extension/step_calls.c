@@ -145,6 +145,7 @@ stent_spawn(PG_FUNCTION_ARGS)
 	{
 		/* met again before it was made: in this block now */
 		step->undone = false;
+		steps_current()->all_made = false;
 		step->subid = GetCurrentSubTransactionId();
 	}
 	STENT_FAULT("spawn_end");
