@@ -56,6 +56,32 @@ $node->safe_psql('postgres', q{
 		PERFORM stent.spawn('ok', jsonb_build_object('size', 3000, 'pad', repeat('x', 3000))), stent.spawn('ok', delay => '10s'), stent.spawn('ok');
 	END $$;
 	SELECT stent.register('spawner', 'spawner()');
+	-- orchestrators: each has one effect, and its local step another kind of one
+	CREATE TABLE noted (task_id bigint);
+	CREATE FUNCTION note() RETURNS void LANGUAGE sql AS 'INSERT INTO noted VALUES (stent.task_id())';
+	CREATE FUNCTION orc() RETURNS void LANGUAGE plpgsql AS $$
+	DECLARE
+		child bigint;
+	BEGIN
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+		PERFORM stent.step('note', 'note');
+		PERFORM stent.call('ok', jsonb_build_object('size', 3000));
+		child := stent.spawn('ok');
+		PERFORM stent.call('ok'), stent.await(child), stent.sleep('3s');
+	END $$;
+	CREATE FUNCTION orc_signal() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM stent.await_signal('go', '20s');
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+	EXCEPTION WHEN SQLSTATE 'ST010' THEN
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+	END $$;
+	CREATE FUNCTION orc_spot() RETURNS void LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM stent.call('ok'), stent.step('note', 'note'), stent.call('ok');
+		INSERT INTO effect VALUES (stent.task_id(), stent.attempt());
+	END $$;
+	SELECT stent.register('note', 'note()'), stent.register('orc', 'orc()'), stent.register('orc_signal', 'orc_signal()'), stent.register('orc_spot', 'orc_spot()');
 	SELECT stent.register('flaky', 'flaky()', retry => '{"initial_delay": "10s"}');
 	SELECT stent.register('doomed', 'doomed()', retry => '{"max_attempts": 2, "initial_delay": "10s"}');
 	SELECT stent.register('ext', retry => '{"initial_delay": "10s"}');
@@ -91,7 +117,7 @@ my $broken = q{
 		WHERE COALESCE(effects, 0) <> CASE WHEN state = 'completed' AND name NOT LIKE 'ext%' THEN 1 ELSE 0 END
 	UNION ALL SELECT 'charged', id FROM e
 		WHERE attempt <> CASE WHEN state IN ('timed_out', 'cancelled') THEN 0
-			WHEN name LIKE 'ext%' THEN (state = 'completed')::int + (SELECT count(*) FROM stent.attempt a WHERE a.task_id = e.id) WHEN name IN ('ok', 'limited', 'spawner') THEN 1 ELSE 2 END
+			WHEN name LIKE 'ext%' THEN (state = 'completed')::int + (SELECT count(*) FROM stent.attempt a WHERE a.task_id = e.id) WHEN name IN ('ok', 'limited', 'spawner') OR name LIKE 'orc%' THEN 1 ELSE 2 END
 	UNION ALL SELECT 'attempts kept', COALESCE(id, task_id) FROM e FULL JOIN t ON t.task_id = e.id
 		WHERE COALESCE(attempts, 0) <> CASE name WHEN 'flaky' THEN 1 WHEN 'doomed' THEN 2 * (replays + 1)
 			WHEN 'ext' THEN COALESCE(attempts % 2, 0) ELSE 0 END
@@ -100,6 +126,8 @@ my $broken = q{
 			OR (SELECT sum(delta) FROM stent.counter WHERE execution_id = task_id AND name = 'told') IS DISTINCT FROM 1
 			OR (SELECT count(*) FROM stent.context WHERE execution_id = task_id AND key = 'told') <> 1
 			OR (SELECT count(*) FROM stent.progress_entry p WHERE p.execution_id = told.task_id) <> 1
+	UNION ALL SELECT 'noted', id FROM e LEFT JOIN noted ON noted.task_id = id WHERE name IN ('orc', 'orc_spot')
+		GROUP BY id, state HAVING count(noted.task_id) > 1 OR (state = 'completed' AND count(noted.task_id) = 0)
 	UNION ALL SELECT 'told by nobody', x FROM (SELECT execution_id FROM stent.counter WHERE name = 'told' UNION ALL SELECT execution_id FROM stent.context WHERE key = 'told'
 			UNION ALL SELECT execution_id FROM stent.progress_entry) u (x) WHERE x NOT IN (SELECT task_id FROM told)
 	UNION ALL SELECT 'shared', added FROM (SELECT stent.shared_get('ext')::bigint AS added) s
@@ -156,6 +184,12 @@ my %scenarios = (
 	deadline => ["SELECT stent.dispatch('ok', max_duration => '1 microsecond', dedup_key => 'k')", 'SELECT stent.run()'],
 	replay => ["SELECT stent.dispatch('doomed', dedup_key => 'WHAT')", 'SELECT stent.replay(ID)', 0, $drain],
 	replay_many => ["SELECT stent.dispatch('doomed')", 'SELECT stent.replay_many()', 0, $drain],
+	orchestrator => ["SELECT stent.dispatch('orc')", 'SELECT stent.run()'],
+	orchestrator_resumed => ["SELECT stent.dispatch('orc')", 'SELECT stent.run(); SELECT stent.run()', 0, 'SELECT stent.run(); SELECT stent.run(1)'],
+	orchestrator_on_the_spot => ["SELECT stent.dispatch(f, priority => p) FROM (VALUES ('ok', 10), ('orc_spot', 0)) v (f, p)", 'SELECT stent.run(); SELECT stent.run(); SELECT stent.run()'],
+	orchestrator_signal => ["SELECT stent.dispatch('orc_signal')", "SELECT stent.signal(ID, 'go')", 0, 'SELECT stent.run()'],
+	orchestrator_signalled => ["SELECT stent.dispatch('orc_signal')", 'SELECT stent.run(); SELECT stent.run()', 0, "SELECT stent.run(); SELECT stent.signal(max(id), 'go') FROM stent.task"],
+	orchestrator_cancel => ["SELECT stent.dispatch('orc')", 'SELECT stent.cancel(ID)', 0, 'SELECT stent.run()'],
 	discard => ["SELECT stent.dispatch('doomed')", 'SELECT stent.discard(ID)', 0, $drain],
 	cancel => ["SELECT stent.dispatch('ok', $big, dedup_key => 'k', max_duration => '1d')", 'SELECT stent.cancel(ID)'],
 	cancel_later => ["SELECT stent.dispatch('ok', delay => '10s')", 'SELECT stent.cancel(ID)'],
@@ -254,7 +288,7 @@ for my $name (sort keys %scenarios)
 		is($node->safe_psql('postgres', $query), '', "$what: nothing lost, doubled, stuck or charged");
 	}
 	# what was found good need not be looked at again and again
-	$node->safe_psql('postgres', 'TRUNCATE effect, told, stent.archive, stent.archive_kept, stent.dead_letter, stent.attempt, stent.memo,
+	$node->safe_psql('postgres', 'TRUNCATE effect, told, noted, stent.archive, stent.archive_kept, stent.dead_letter, stent.attempt, stent.memo,
 		stent.payload, stent.map, stent.chunk, stent.item, stent.counter, stent.context, stent.progress_entry, stent.step');
 	$node->safe_psql('postgres', q{SELECT stent.shared_set('ext', '0')});
 	@acked = ();
