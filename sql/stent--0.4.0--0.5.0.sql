@@ -1091,7 +1091,8 @@ BEGIN
             SELECT p.*, f.name AS function INTO s
             FROM stent.step p LEFT JOIN stent.function f ON f.id = p.function_id
             WHERE p.task_id = parent_id AND p.position = (node -> 'step')::integer;
-            CONTINUE WHEN NOT FOUND;
+            -- one of a way that a later attempt did not take is not waited for any more
+            CONTINUE WHEN NOT FOUND OR (s.state = 'w' AND node ->> 'state' = 'completed');
             kind := s.kind;
             step := s.position;
             name := s.name;
@@ -1105,6 +1106,9 @@ BEGIN
                           -- it was what the task waited for when that was ended from outside
                           WHEN node ->> 'state' IN ('cancelled', 'timed_out', 'failed') THEN node ->> 'state'
                           ELSE 'waiting' END;
+            IF finished_at IS NULL AND state IN ('cancelled', 'timed_out', 'failed') THEN
+                SELECT v.finished_at INTO finished_at FROM stent.tasks v WHERE v.id = parent_id;
+            END IF;
             detail := CASE kind WHEN 'signal' THEN jsonb_build_object('signal', COALESCE(s.detail ->> 'name', s.name))
                                 WHEN 'await_all' THEN jsonb_build_object('tasks', jsonb_array_length(s.detail -> 'ids')) END;
             IF state = 'waiting' AND node ->> 'state' = 'waiting' THEN
