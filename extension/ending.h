@@ -20,6 +20,7 @@ typedef struct Ending
 	int32 function_id;
 	int32 lane_id;
 	int chunk;
+	CommandId changed_at;  /* of a live one, if by this transaction; else InvalidCommandId */
 	Timestamp finished_at; /* NO_TIME: it lives */
 	Jsonb *result;         /* NULL: none, or result_ref has it */
 	int64 result_ref;

@@ -374,12 +374,12 @@ run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 		attempt->end = ATTEMPT_SUSPENDED;
 		if (must_commit(batch))
 			break;
+		CommandCounterIncrement();
 		steps_rerun(steps);
 		if (cxt == NULL)
 			cxt = AllocSetContextCreate(old, "stent run", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextReset(cxt);
 		MemoryContextSwitchTo(cxt);
-		CommandCounterIncrement();
 	}
 	MemoryContextSwitchTo(old);
 }

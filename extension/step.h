@@ -47,6 +47,8 @@ typedef enum StepKind
 	STEP_KINDS
 } StepKind;
 
+#define MAX_STEP_NAME_LENGTH 200
+
 #define STEP_WAITING 'w'
 #define STEP_COMPLETED 'c'
 #define STEP_FAILED 'f'
@@ -112,7 +114,8 @@ typedef struct Steps
 	int max;
 	Step **steps;       /* by position, as far as they had one when loaded */
 	int next;           /* the one that is probably met next */
-	int run;            /* of the handler, in this transaction */
+	int run;            /* of the handler, in this transaction, */
+	CommandId begun_at; /* which began with this command */
 	struct HTAB *names; /* how often each was met in it */
 	int unmet;          /* of those there were when it began */
 	bool all_made;      /* none has a child that is still to be made */
@@ -148,6 +151,7 @@ extern void step_child(Step *step, Ending *ending);
 extern Jsonb *step_child_result(Step *step);
 extern void step_take_result(Step *step, const Ending *ending);
 extern bool step_is_made(int64 id);
+extern void step_require_kept(int64 id, const Ending *ending);
 extern Jsonb *step_error_ran_out(const Step *step);
 extern Jsonb *step_error_child(int64 child_id, const Ending *ending, int index);
 pg_noreturn extern void step_fail_child(Step *step, int64 child_id, const Ending *ending,

@@ -333,7 +333,10 @@ step_gather(const int64 *ids, int n, int *failed, Ending *failure, bool *waits)
 		}
 		ending_read(store, ids[i], &ending);
 		if (ending.state != TASK_NEW && !task_is_terminal(ending.state))
+		{
+			step_require_kept(ids[i], &ending);
 			*waits = true;
+		}
 		else if (ending.state != TASK_COMPLETED)
 		{
 			*failure = ending;

@@ -24,26 +24,21 @@
 
 #include "access/genam.h"
 #include "access/xact.h"
-#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
 #include "announce.h"
-#include "child.h"
 #include "clock.h"
 #include "compat.h"
-#include "ending.h"
 #include "fault.h"
 #include "intern.h"
-#include "json.h"
-#include "lease.h"
 #include "map.h"
 #include "ready.h"
 #include "signals.h"
 #include "step_row.h"
 #include "waiting.h"
+#include "waiting_decide.h"
 
 enum
 {
@@ -75,21 +70,6 @@ static struct
 	bool failed; /* with regard to failures, too */
 } decided;
 
-/*
- * Where a wait for many tasks stood when it was looked at last, in this session: that
- * one lived.
- */
-#define STANDS 256
-
-typedef struct Stand
-{
-	int64 task_id;
-	int position; /* of its step */
-	int at;       /* those before had ended */
-} Stand;
-
-static Stand stands[STANDS];
-
 static void
 forget_nudged(void)
 {
@@ -107,7 +87,7 @@ xact_ended(XactEvent event, void *arg)
 	decided.task_id = NO_ID;
 	/* what had ended by this transaction may not have */
 	if (event != XACT_EVENT_COMMIT)
-		memset(stands, 0, sizeof(stands));
+		waiting_decide_forget();
 }
 
 static void
@@ -211,35 +191,6 @@ waiting_tell_signal(Store *store, int64 execution_id)
 		tell_strangers(store, execution_id, false);
 }
 
-/* How a dirty look at a live task ends. */
-typedef enum Look
-{
-	LOOK_SETTLED, /* it is as the snapshot shows it */
-	LOOK_GONE,    /* it has ended, by a transaction that has committed */
-	LOOK_IN_HANDS /* a transaction in progress changes it */
-} Look;
-
-/*
- * Whether the row of a live task is being changed; where version is given, also whether it
- * has been changed since that was read.
- */
-static Look
-look_at_row(Store *store, int64 id, ItemPointer version)
-{
-	StoreRel *table = store_table(store, STORE_TASK);
-	SnapshotData dirty;
-	Look look = LOOK_GONE;
-
-	InitDirtySnapshot(dirty);
-	if (store_find_id(table, &dirty, id))
-		look = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax) ||
-					   (version != NULL && !ItemPointerEquals(&table->out->tts_tid, version))
-				   ? LOOK_IN_HANDS
-				   : LOOK_SETTLED;
-	ExecClearTuple(table->out);
-	return look;
-}
-
 /*
  * Whether a task that does not wait, NULL if it does not live, is in the hands of a transaction
  * in progress, or was since the snapshot; only then it may have looked too early at what
@@ -248,36 +199,9 @@ look_at_row(Store *store, int64 id, ItemPointer version)
 static bool
 in_hands(Store *store, int64 id, Task *task)
 {
-	Look look = look_at_row(store, id, task == NULL ? NULL : &task->tid);
+	Look look = waiting_look(store, id, task == NULL ? NULL : &task->tid);
 
 	return task == NULL ? look != LOOK_GONE : look != LOOK_SETTLED || task_is_taken(store, task);
-}
-
-/* The ids of an array in the detail of a step. */
-static int
-ids_of(const Jsonb *detail, const char *key, int64 **ids)
-{
-	JsonbValue buf;
-	JsonbValue *array;
-	JsonbValue element;
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	int n = 0;
-
-	*ids = NULL;
-	if (detail == NULL)
-		return 0;
-	array = getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &detail->root), key,
-										 strlen(key), &buf);
-	if (array == NULL || array->type != jbvBinary)
-		return 0;
-	*ids = palloc_array(int64, JsonContainerSize(array->val.binary.data));
-	it = JsonbIteratorInit(array->val.binary.data);
-	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM && element.type == jbvNumeric)
-			(*ids)[n++] = DatumGetInt64(
-				DirectFunctionCall1(numeric_int8, NumericGetDatum(element.val.numeric)));
-	return n;
 }
 
 /* Note who waits for what does not know it, and see whether that has happened meanwhile. */
@@ -287,7 +211,7 @@ waiting_begin(Store *store, Task *task, Step *step)
 	StoreRel *table;
 	int64 bucket;
 	int64 *strangers;
-	int n = ids_of(step->detail, "strangers", &strangers);
+	int n = waiting_ids(step->detail, "strangers", &strangers);
 	bool again = false;
 
 	if (n == 0)
@@ -309,8 +233,9 @@ waiting_begin(Store *store, Task *task, Step *step)
 		values[WAITER_BUCKET - 1] = Int64GetDatum(bucket);
 		store_insert(store, table, values, nulls);
 		STENT_FAULT("waiting_after_waiter");
-		again |= step->kind == STEP_SIGNAL ? signal_may_be_newer(store, strangers[i], step->detail)
-										   : look_at_row(store, strangers[i], NULL) != LOOK_SETTLED;
+		again |= step->kind == STEP_SIGNAL
+					 ? signal_may_be_newer(store, strangers[i], step->detail)
+					 : waiting_look(store, strangers[i], NULL) != LOOK_SETTLED;
 	}
 	if (again)
 		waiting_nudge(store, task->id, bucket, true);
@@ -327,7 +252,7 @@ waiting_over(Store *store, const Task *task, const Step *step)
 		return;
 	if (step == NULL)
 		step = step_row_last(store, task->id);
-	n = step == NULL ? 0 : ids_of(step->detail, "strangers", &ids);
+	n = step == NULL ? 0 : waiting_ids(step->detail, "strangers", &ids);
 	for (int i = 0; i < n; i++)
 	{
 		StoreRel *table = store_table(store, STORE_WAITER);
@@ -339,100 +264,6 @@ waiting_over(Store *store, const Task *task, const Step *step)
 		if (store_find(table, GetActiveSnapshot(), keys, 2))
 			store_delete_found(table);
 		ExecClearTuple(table->out);
-	}
-}
-
-typedef enum Verdict
-{
-	GO_ON,
-	WAIT_ON,
-	UNSETTLED /* what it waits for is in the hands of a transaction in progress */
-} Verdict;
-
-/* Whether a task that is waited for has ended. */
-static Verdict
-has_ended(Store *store, const Task *task, int64 id, bool stranger)
-{
-	Look look;
-
-	if (!stranger)
-		return child_lives(store, task->execution_id, task->id, id) ? WAIT_ON : GO_ON;
-	look = look_at_row(store, id, NULL);
-	return look == LOOK_GONE ? GO_ON : look == LOOK_IN_HANDS ? UNSETTLED : WAIT_ON;
-}
-
-/* Whether all tasks of a step have ended; those known to have are not looked at again. */
-static Verdict
-have_all_ended(Store *store, const Task *task, const Step *step)
-{
-	Stand *stand = &stands[(uint64) task->id % STANDS];
-	int64 *ids;
-	int64 *strangers;
-	int n = ids_of(step->detail, "ids", &ids);
-	int n_strangers = ids_of(step->detail, "strangers", &strangers);
-
-	if (stand->task_id != task->id || stand->position != step->position)
-		*stand = (Stand){task->id, step->position, 0};
-	for (; stand->at < n; stand->at++)
-	{
-		bool stranger = false;
-		Verdict verdict;
-
-		for (int i = 0; i < n_strangers && !stranger; i++)
-			stranger = strangers[i] == ids[stand->at];
-		verdict = has_ended(store, task, ids[stand->at], stranger);
-		if (verdict != GO_ON)
-			return verdict;
-	}
-	/* a replayed one may live again when it is asked the next time */
-	stand->task_id = NO_ID;
-	return GO_ON;
-}
-
-/*
- * Whether a transaction in progress is at a task that is no child and waited for. A
- * handler that looked now would be suspended again, and so on until that is over.
- */
-static bool
-any_in_hands(Store *store, const Step *step)
-{
-	int64 *strangers;
-	int n = ids_of(step->detail, "strangers", &strangers);
-
-	for (int i = 0; i < n; i++)
-		if (look_at_row(store, strangers[i], NULL) == LOOK_IN_HANDS)
-			return true;
-	return false;
-}
-
-/* By a snapshot younger than the hold on the task: what it waits for. */
-static Verdict
-decide(Store *store, const Task *task, const Step *step, bool failed)
-{
-	int64 *strangers;
-	Verdict verdict;
-
-	if (step == NULL || step->state != STEP_WAITING)
-		return GO_ON;
-	switch (step->kind)
-	{
-		case STEP_CALL:
-		case STEP_AWAIT:
-		case STEP_MAP:
-			return has_ended(store, task, step->child_id,
-							 ids_of(step->detail, "strangers", &strangers) > 0);
-		case STEP_AWAIT_ALL:
-			verdict = have_all_ended(store, task, step);
-			if (!failed || verdict == GO_ON)
-				return verdict;
-			/* a failure may end it before all have ended: the handler looks */
-			return any_in_hands(store, step) ? UNSETTLED : GO_ON;
-		case STEP_SIGNAL:
-			return signal_is_newer(store, task->execution_id, step->detail)       ? GO_ON
-				   : signal_may_be_newer(store, task->execution_id, step->detail) ? UNSETTLED
-																				  : WAIT_ON;
-		default:
-			return WAIT_ON; /* only its time wakes it */
 	}
 }
 
@@ -467,7 +298,7 @@ decide_taken(Store *store, Task *task, bool failed)
 	{
 		Step *step = step_row_last(store, task->id);
 
-		verdict = decide(store, task, step, failed);
+		verdict = waiting_decide(store, task, step, failed);
 		if (verdict == GO_ON)
 			wake(store, task, step);
 	}

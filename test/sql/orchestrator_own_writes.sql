@@ -108,9 +108,52 @@ CALL own_run();
 -- before was 0 in the first run and is 1 in the last: not recorded in time, it follows the table
 SELECT stent.result_of(:id);
 
+-- a task that lives only by what it has written itself cannot be waited for: one that it has dispatched, or replayed
+CREATE FUNCTION own_dies() RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF (SELECT count(*) FROM own_t) = 0 THEN RAISE 'dies'; END IF; RETURN 1; END $$;
+CREATE FUNCTION own_replay(id bigint) RETURNS void LANGUAGE sql AS $$ SELECT stent.replay(id) $$;
+CREATE FUNCTION own_waits(how text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    child bigint := stent.spawn('own_dies');
+BEGIN
+    BEGIN
+        PERFORM stent.await(child);
+    EXCEPTION WHEN raise_exception THEN NULL;
+    END;
+    PERFORM stent.step('once', 'own_put', '{"line": "may live"}');
+    CASE how
+        WHEN 'dispatch' THEN RETURN stent.await(stent.dispatch('own_count'));
+        WHEN 'dispatch, caught' THEN
+            BEGIN
+                PERFORM stent.await(stent.dispatch('own_count'));
+            EXCEPTION WHEN object_not_in_prerequisite_state THEN RETURN to_jsonb('caught'::text);
+            END;
+        WHEN 'replay' THEN PERFORM stent.replay(child); RETURN stent.await(child, step_name => 'again');
+        WHEN 'replay, all' THEN PERFORM stent.replay(child); RETURN stent.await_all(ARRAY[child]);
+        WHEN 'replay, step' THEN PERFORM stent.step('replay', 'own_replay', jsonb_build_object('id', child)); RETURN stent.await(child, step_name => 'again');
+    END CASE;
+END $$;
+SELECT stent.register('own_dies', 'own_dies()', retry => '{"max_attempts": 1}'), stent.register('own_replay', 'own_replay(bigint)'), stent.register('own_waits', 'own_waits(text)', retry => '{"max_attempts": 1}');
+CREATE PROCEDURE own_ask(VARIADIC hows text[]) LANGUAGE plpgsql AS $$
+DECLARE
+    how text;
+BEGIN
+    FOREACH how IN ARRAY hows LOOP
+        TRUNCATE own_t;
+        PERFORM stent.dispatch('own_waits', jsonb_build_object('how', how));
+        COMMIT;
+        CALL own_run();
+    END LOOP;
+END $$;
+CALL own_ask('dispatch', 'dispatch, caught', 'replay', 'replay, all', 'replay, step');
+SELECT args ->> 'how' AS how, result FROM stent.archive WHERE function_id = (SELECT id FROM stent.function WHERE name = 'own_waits') ORDER BY id;
+SELECT args ->> 'how' AS how, error ->> 'code' AS code, regexp_replace(error ->> 'message', '\d+', 'N') AS message, error ->> 'detail' AS detail, error ->> 'hint' AS hint
+FROM stent.dead_letter WHERE function_id = (SELECT id FROM stent.function WHERE name = 'own_waits') ORDER BY id;
+DROP PROCEDURE own_ask;
+TRUNCATE own_t;
+
 SELECT count(*) AS live FROM stent.task;
-SELECT count(stent.unregister('own_' || n)) FROM unnest(ARRAY['count', 'put', 'trap', 'way', 'many', 'session', 'sees']) n;
+SELECT count(stent.unregister('own_' || n)) FROM unnest(ARRAY['count', 'put', 'trap', 'way', 'many', 'session', 'sees', 'dies', 'replay', 'waits']) n;
 DROP PROCEDURE own_run;
-DROP FUNCTION own_count, own_put, own_trap, own_way, own_many, own_session, own_sees;
+DROP FUNCTION own_count, own_put, own_trap, own_way, own_many, own_session, own_sees, own_dies, own_replay, own_waits;
 DROP TABLE own_t;
 DROP SEQUENCE own_seq;

@@ -5,7 +5,7 @@
 # no task lost, doubled or stuck, no effect doubled, no attempt charged. The
 # points are read from the sources, so a new one that no scenario passes fails.
 #
-# The scenarios of leases are crashed by 060_crash_points_of_leases.pl, which runs this
+# The scenarios of leases are crashed by 001_crash_points_of_leases.pl, which runs this
 # file for them; here they are only looked at for the points they pass.
 use strict;
 use warnings;

@@ -71,7 +71,8 @@ is($node->safe_psql('postgres', "SELECT error_code, attempt, (SELECT crashed FRO
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT task_id), min(n) FROM effect'), '1001|1001|0', 'each effect once, of the deadly ones none');
 is($node->safe_psql('postgres', "SELECT max(crashed), max(attempt) FROM (SELECT * FROM stent.archive UNION ALL SELECT * FROM stent.archive_kept) a WHERE state = 'c'"), '0|1', 'bystanders are not charged');
 my $crashes = () = slurp_file($node->logfile, $log) =~ /reinitializing/g;
-cmp_ok($crashes, '>=', 6, 'the server crashed for each');
+# the first time, two executors may do so together; later the two run one at a time
+cmp_ok($crashes, '>=', 5, 'the server crashed for each');
 cmp_ok($crashes, '<=', 8, 'and not much more often');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM stent.task'), 0, 'nothing is left over');
 
