@@ -645,7 +645,8 @@ announce_places_free(Oid but)
 		database->workers_held_back = false;
 		all_workers_look(database);
 	}
-	board_scan_begin(&status);
+	if (database != NULL)
+		board_scan_begin(&status);
 	while (database != NULL && (role = hash_seq_search(&status)) != NULL)
 	{
 		if (!role->held_back || role->key.database != MyDatabaseId)
@@ -760,7 +761,8 @@ resources_released(ResourceReleasePhase phase, bool is_commit, bool is_top, void
 		database->workers_token_at = DT_NOEND;
 		look_again(database);
 	}
-	board_scan_begin(&status);
+	if (database != NULL)
+		board_scan_begin(&status);
 	while (database != NULL && (role = hash_seq_search(&status)) != NULL)
 	{
 		if (role->key.database != MyDatabaseId || !(role->held_back || role->token_at != DT_NOEND))

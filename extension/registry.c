@@ -68,6 +68,7 @@ enum
 static MemoryContext registry_cxt; /* holds the present generation */
 static MemoryContext retired_cxt;  /* generations a running task may still use */
 static HTAB *functions;            /* id -> Function */
+static Function *last;             /* of these, the one that was asked for last */
 static uint64 generation;
 static bool handlers_stale;
 static bool unsure; /* holds rows that the running transaction may have written */
@@ -131,6 +132,7 @@ prepare_cache(void)
 	else if (registry_cxt != NULL)
 		MemoryContextDelete(registry_cxt);
 	functions = NULL;
+	last = NULL;
 	registry_cxt =
 		AllocSetContextCreate(CacheMemoryContext, "stent functions", ALLOCSET_DEFAULT_SIZES);
 	ctl.hcxt = registry_cxt;
@@ -277,13 +279,17 @@ function_by_id(Store *store, int32 id)
 	ScanKeyData key;
 
 	prepare_cache();
+	if (last != NULL && last->id == id)
+		return last;
 	function = hash_search(functions, &id, HASH_FIND, NULL);
-	if (function != NULL)
-		return function;
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
-	function = load(store, store_index_oid("function_pkey"), &key);
+	if (function == NULL)
+	{
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
+		function = load(store, store_index_oid("function_pkey"), &key);
+	}
 	if (function == NULL)
 		elog(ERROR, "function %d does not exist", id);
+	last = function;
 	return function;
 }
 

@@ -394,6 +394,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 	promote_before(&batch);
 	PopActiveSnapshot();
 
+	waiting_tell_later();
 	for (;;)
 	{
 		bool ran;
@@ -417,6 +418,7 @@ run_tasks(int max_tasks, char **queues, int n_queues, RunReport *report)
 		}
 	}
 
+	waiting_tell_now(batch.store);
 	/* what was promoted ended a map: its parent is next, after the commit */
 	if (batch.done == 0 && waiting_nudges != nudges)
 	{

@@ -226,6 +226,49 @@ table_open_to_read(StoreRel *table, Oid oid)
 	table->out = table_slot_create(table->rel, NULL);
 }
 
+/* The column that must not be null for a row to be in a partial index; 0: its condition is another. */
+static int
+index_condition(const IndexInfo *index)
+{
+	const NullTest *test = (const NullTest *) linitial(index->ii_Predicate);
+
+	if (list_length(index->ii_Predicate) != 1 || !IsA(test, NullTest) ||
+		test->nulltesttype != IS_NOT_NULL || !IsA(test->arg, Var))
+		return 0;
+	return ((const Var *) test->arg)->varattno;
+}
+
+/* See which rows are in none of the partial indexes. */
+static void
+note_conditions(StoreRel *table)
+{
+	IndexInfo **indexes = table->rri->ri_IndexRelationInfo;
+
+	table->condition = 0;
+	table->n_plain = table->rri->ri_NumIndices;
+	while (table->n_plain > 0 && indexes[table->n_plain - 1]->ii_Predicate != NIL)
+	{
+		int column = index_condition(indexes[table->n_plain - 1]);
+
+		if (column <= 0 || (table->condition != 0 && table->condition != column))
+			break;
+		table->condition = column;
+		table->n_plain--;
+	}
+}
+
+/* Most rows are in no partial index; to have the executor find that out costs more than the index. */
+static void
+insert_index_tuples(Store *store, StoreRel *table, TupleTableSlot *slot)
+{
+	int n = table->rri->ri_NumIndices;
+
+	if (table->condition != 0 && slot_attisnull(slot, table->condition))
+		table->rri->ri_NumIndices = table->n_plain;
+	compat_insert_index_tuples(table->rri, slot, store->estate);
+	table->rri->ri_NumIndices = n;
+}
+
 static void
 table_open_parts(Store *store, StoreRel *table, Oid oid)
 {
@@ -242,6 +285,7 @@ table_open_parts(Store *store, StoreRel *table, Oid oid)
 	table->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->rri, table->rel, 0, NULL, 0);
 	ExecOpenIndices(table->rri, false);
+	note_conditions(table);
 	for (int i = 0; i < table->rri->ri_NumIndices; i++)
 		if (table->rri->ri_IndexRelationDescs[i]->rd_index->indisprimary)
 			table->pkey = table->rri->ri_IndexRelationDescs[i];
@@ -324,7 +368,7 @@ store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls)
 
 	fill_slot(table->in, values, nulls);
 	table_tuple_insert(table->rel, table->in, GetCurrentCommandId(true), 0, NULL);
-	compat_insert_index_tuples(table->rri, table->in, store->estate);
+	insert_index_tuples(store, table, table->in);
 	ResetPerTupleExprContext(store->estate);
 	tid = table->in->tts_tid;
 	ExecClearTuple(table->in);
@@ -410,7 +454,7 @@ store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n)
 	table_multi_insert(table->rel, slots, n, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		compat_insert_index_tuples(table->rri, slots[i], store->estate);
+		insert_index_tuples(store, table, slots[i]);
 		ResetPerTupleExprContext(store->estate);
 	}
 }
@@ -482,7 +526,7 @@ store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, 
 	if (result == TM_Ok)
 	{
 		if (keys_changed)
-			compat_insert_index_tuples(table->rri, table->in, store->estate);
+			insert_index_tuples(store, table, table->in);
 		ResetPerTupleExprContext(store->estate);
 		*tid = table->in->tts_tid;
 	}

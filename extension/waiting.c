@@ -62,6 +62,16 @@ static bool any_nudged;
 
 uint64 waiting_nudges;
 
+/* Tasks that this batch has ended, whose strangers are to be told. */
+#define UNTOLD 256
+
+static struct
+{
+	int level; /* of the transaction that runs the batch; 0: none does */
+	int n;
+	Nudged task[UNTOLD];
+} untold;
+
 /* The task that was decided last, in one look at what is due. */
 static struct
 {
@@ -84,6 +94,7 @@ xact_ended(XactEvent event, void *arg)
 	if (event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT)
 		return;
 	forget_nudged();
+	untold.level = untold.n = 0;
 	decided.task_id = NO_ID;
 	/* what had ended by this transaction may not have */
 	if (event != XACT_EVENT_COMMIT)
@@ -95,6 +106,8 @@ subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	if (GetCurrentTransactionNestLevel() <= untold.level)
+		untold.level = untold.n = 0;
 	forget_nudged();
 	decided.task_id = NO_ID;
 }
@@ -128,6 +141,14 @@ waiting_nudge(Store *store, int64 task_id, int64 bucket, bool failed)
 	waiting_nudges++;
 }
 
+/* Whether somebody may wait for what is not his. A row is written before its writer looks. */
+static bool
+any_waiter(Store *store)
+{
+	/* mostly nobody has ever waited so, or it was vacuumed */
+	return RelationGetNumberOfBlocks(store_table(store, STORE_WAITER)->rel) > 0;
+}
+
 /* The rows of those who wait for something, also if they are not committed: nudge them. */
 static void
 tell_strangers(Store *store, int64 what, bool failed)
@@ -138,8 +159,7 @@ tell_strangers(Store *store, int64 what, bool failed)
 	ScanKeyData key;
 	bool isnull;
 
-	/* mostly nobody has ever waited so, or it was vacuumed; a row is written before its writer looks */
-	if (RelationGetNumberOfBlocks(table->rel) == 0)
+	if (!any_waiter(store))
 		return;
 	InitDirtySnapshot(dirty);
 	scan = compat_index_beginscan(table->rel, table->pkey, &dirty, 1);
@@ -154,6 +174,18 @@ tell_strangers(Store *store, int64 what, bool failed)
 	}
 	index_endscan(scan);
 	ExecClearTuple(table->out);
+}
+
+/* The same for the tasks that were noted for later. */
+static void
+tell_all(Store *store)
+{
+	int n = untold.n;
+
+	untold.n = 0;
+	if (n > 0 && any_waiter(store))
+		for (int i = 0; i < n; i++)
+			tell_strangers(store, untold.task[i].task_id, untold.task[i].failed);
 }
 
 /* Whether the tables of this database know of waiting tasks. */
@@ -181,7 +213,28 @@ waiting_tell(Store *store, const Task *task, int64 parent_bucket)
 		return;
 	if (task->parent_id != NO_ID && parent_bucket != 0)
 		waiting_nudge(store, task->parent_id, parent_bucket, failed);
-	tell_strangers(store, task->id, failed);
+	if (untold.level == 0)
+		tell_strangers(store, task->id, failed);
+	else
+	{
+		if (untold.n == UNTOLD)
+			tell_all(store);
+		untold.task[untold.n++] = (Nudged){task->id, failed};
+	}
+}
+
+void
+waiting_tell_later(void)
+{
+	untold.level = GetCurrentTransactionNestLevel();
+	untold.n = 0;
+}
+
+void
+waiting_tell_now(Store *store)
+{
+	tell_all(store);
+	untold.level = 0;
 }
 
 void

@@ -27,6 +27,13 @@ extern void waiting_nudge(Store *store, int64 task_id, int64 bucket, bool failed
 /* A task has ended, its row is deleted: tell its parent, and others who wait for it. */
 extern void waiting_tell(Store *store, const Task *task, int64 parent_bucket);
 
+/*
+ * While a batch of tasks is run, others than parents are told at its end: before the commit is
+ * early enough.
+ */
+extern void waiting_tell_later(void);
+extern void waiting_tell_now(Store *store);
+
 /* A signal was sent to an execution, its row is written. */
 extern void waiting_tell_signal(Store *store, int64 execution_id);
 
