@@ -184,4 +184,6 @@ $node->reload;
 all_end($node, 'nothing is left');
 finds('SELECT (SELECT count(*) FROM stent.ready), (SELECT count(*) FROM stent.due), (SELECT count(*) FROM stent.waiter)', '0|0|0', 'no entry is left');
 $node->stop;
+unlike(slurp_file($node->logfile), qr/^.*(?:leak|XX000|PANIC|TRAP).*$/m, 'the server has nothing to complain of');
+
 done_testing();
