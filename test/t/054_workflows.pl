@@ -183,7 +183,10 @@ $node->reload;
 
 all_end($node, 'nothing is left');
 finds('SELECT (SELECT count(*) FROM stent.ready), (SELECT count(*) FROM stent.due), (SELECT count(*) FROM stent.waiter)', '0|0|0', 'no entry is left');
-$node->stop;
+# the first that a new server hears of this database
+$node->safe_psql('postgres', q{CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT stent.register('one', 'one()')});
+$node->restart;
+$node->safe_psql('postgres', q{SELECT stent.register('one', 'one()')});
 unlike(slurp_file($node->logfile), qr/^.*(?:leak|XX000|PANIC|TRAP).*$/m, 'the server has nothing to complain of');
 
 done_testing();
