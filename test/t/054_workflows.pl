@@ -183,10 +183,12 @@ $node->reload;
 
 all_end($node, 'nothing is left');
 finds('SELECT (SELECT count(*) FROM stent.ready), (SELECT count(*) FROM stent.due), (SELECT count(*) FROM stent.waiter)', '0|0|0', 'no entry is left');
-# the first that a new server hears of this database
+# the first that a new server, which does not serve it, hears of this database
 $node->safe_psql('postgres', q{CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT stent.register('one', 'one()')});
+$node->append_conf('postgresql.conf', "stent.databases = ''");
 $node->restart;
-$node->safe_psql('postgres', q{SELECT stent.register('one', 'one()')});
+$node->safe_psql('postgres', q{SELECT stent.register('one', 'one()', max_concurrent => 1)});
+$node->stop;
 unlike(slurp_file($node->logfile), qr/^.*(?:leak|XX000|PANIC|TRAP).*$/m, 'the server has nothing to complain of');
 
 done_testing();
