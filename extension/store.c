@@ -245,7 +245,7 @@ note_conditions(StoreRel *table)
 	IndexInfo **indexes = table->rri->ri_IndexRelationInfo;
 
 	table->condition = 0;
-	table->n_plain = table->rri->ri_NumIndices;
+	table->n_plain = table->n_indexes = table->rri->ri_NumIndices;
 	while (table->n_plain > 0 && indexes[table->n_plain - 1]->ii_Predicate != NIL)
 	{
 		int column = index_condition(indexes[table->n_plain - 1]);
@@ -261,12 +261,12 @@ note_conditions(StoreRel *table)
 static void
 insert_index_tuples(Store *store, StoreRel *table, TupleTableSlot *slot)
 {
-	int n = table->rri->ri_NumIndices;
-
+	/* set each time: an error may have left the other number */
+	table->rri->ri_NumIndices = table->n_indexes;
 	if (table->condition != 0 && slot_attisnull(slot, table->condition))
 		table->rri->ri_NumIndices = table->n_plain;
 	compat_insert_index_tuples(table->rri, slot, store->estate);
-	table->rri->ri_NumIndices = n;
+	table->rri->ri_NumIndices = table->n_indexes;
 }
 
 static void

@@ -211,7 +211,8 @@ typedef struct StoreRel
 	Relation rel;
 	Relation pkey;
 	ResultRelInfo *rri;
-	int n_plain;         /* indexes before those with a condition, */
+	int n_indexes;
+	int n_plain;         /* those before the ones with a condition, */
 	int condition;       /* which all are that this column is not null; 0: not so */
 	TupleTableSlot *in;  /* for inserts */
 	TupleTableSlot *out; /* for scans */
