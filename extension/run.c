@@ -460,6 +460,7 @@ run_batch(int max_tasks, char **queues, int n_queues, RunReport *report)
 	PG_FINALLY();
 	{
 		running = false;
+		steps_end(); /* of an error, which the caller may catch */
 		shmem_claim_over();
 	}
 	PG_END_TRY();
