@@ -193,8 +193,8 @@ end_attempt(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 			succeed(store, task, steps, attempt->result);
 			break;
 		case ATTEMPT_SUSPENDED:
-			if (steps->blocking->state == STEP_WAITING && steps->blocking->act == NULL &&
-				settle_suspended(store, steps) == SETTLE_WAITS)
+			if (steps->blocking != NULL && steps->blocking->state == STEP_WAITING &&
+				steps->blocking->act == NULL && settle_suspended(store, steps) == SETTLE_WAITS)
 				break;
 			/* it need not wait, but has to commit */
 			give_back(batch, task, steps);
@@ -376,6 +376,8 @@ run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 			break;
 		CommandCounterIncrement();
 		steps_rerun(steps);
+			/* also where it has to commit first, there is nothing to wait for */
+			steps->blocking = NULL;
 		if (cxt == NULL)
 			cxt = AllocSetContextCreate(old, "stent run", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextReset(cxt);

@@ -27,6 +27,8 @@
 #include "intern.h"
 #include "ready.h"
 #include "settle.h"
+#include "step_calls.h"
+#include "step_local.h"
 #include "step_row.h"
 #include "waiting.h"
 
@@ -123,16 +125,21 @@ settle_suspended(Store *store, Steps *steps)
 	if (made && blocking->child_id != NO_ID)
 	{
 		Ending ending;
+		bool above;
 
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetLatestSnapshot());
 		ending_read(store, blocking->child_id, &ending);
+		above =
+			ending.parent_id != task->id && step_is_above(store, task, blocking->child_id, &ending);
 		PopActiveSnapshot();
-		/* another task has done, or does, the same */
-		if (task_is_terminal(ending.state))
-			return SETTLE_GO_ON;
-		if (ending.parent_id != task->id)
+		if (above)
+			step_failed(blocking, step_error_above(task, blocking->child_id));
+		else if (ending.parent_id != task->id)
 			note_stranger(steps, blocking, blocking->child_id);
+		/* another task has done, or does, the same */
+		if (above || task_is_terminal(ending.state))
+			return SETTLE_GO_ON;
 	}
 	if (blocking->position != steps->next_position - 1)
 	{

@@ -185,27 +185,52 @@ tasks_detail(const int64 *ids, int n, const int64 *strangers, int n_strangers)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data)));
 }
 
-/* Refuse to wait for what waits for this. */
-static void
-check_no_ancestor(Store *store, const Task *task, int64 id)
+/* Whether what is to be waited for, which is there, waits for this: the task itself, or one above. */
+bool
+step_is_above(Store *store, const Task *task, int64 id, const Ending *ending)
 {
 	int64 at = task->id;
 
+	if (ending->execution_id != task->execution_id || task_is_terminal(ending->state))
+		return false;
 	while (at != NO_ID && at != id)
 	{
-		Ending ending;
+		Ending above;
 
-		ending_read(store, at, &ending);
-		at = ending.parent_id;
+		ending_read(store, at, &above);
+		at = above.parent_id;
 	}
-	if (at == id)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 id == task->id ? errmsg("task " INT64_FORMAT " cannot wait for itself", id)
-								: errmsg("task " INT64_FORMAT " cannot wait for task " INT64_FORMAT
-										 ", which is above it",
-										 task->id, id),
-				 errhint("Each would wait for the other for ever.")));
+	return at == id;
+}
+
+static char *
+above_message(const Task *task, int64 id)
+{
+	return id == task->id ? psprintf("task " INT64_FORMAT " cannot wait for itself", id)
+						  : psprintf("task " INT64_FORMAT " cannot wait for task " INT64_FORMAT
+									 ", which is above it",
+									 task->id, id);
+}
+
+/* The error of a call that the task itself, or one above it, is making. */
+Jsonb *
+step_error_above(const Task *task, int64 id)
+{
+	return json_error_parts(
+		unpack_sql_state(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), above_message(task, id), NULL,
+		"The function is idempotent or cached, and that task makes the same call: each would wait "
+		"for the other for ever.",
+		NULL, false);
+}
+
+/* Refuse to wait for what waits for this. */
+static void
+check_no_ancestor(Store *store, const Task *task, int64 id, const Ending *ending)
+{
+	if (step_is_above(store, task, id, ending))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("%s", above_message(task, id)),
+						errhint("Each would wait for the other for ever.")));
 }
 
 /* Note in a step of which this is the first meeting what it waits for. */
@@ -230,7 +255,7 @@ step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 t
 		ending_read(store, ids[i], &ending);
 		if (ending.state != TASK_NEW && ending.parent_id != steps->task->id)
 		{
-			check_no_ancestor(store, steps->task, ids[i]);
+			check_no_ancestor(store, steps->task, ids[i], &ending);
 			/* a dead one may be replayed before the handler looks */
 			if (!task_is_terminal(ending.state) || ending.state == TASK_FAILED)
 				strangers[n_strangers++] = ids[i];

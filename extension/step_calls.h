@@ -58,6 +58,8 @@ extern void step_require_tasks(const int64 *ids, int n);
 extern void step_require_task(int64 id);
 extern void step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n,
 							int64 timeout_us);
+extern bool step_is_above(Store *store, const Task *task, int64 id, const Ending *ending);
+extern Jsonb *step_error_above(const Task *task, int64 id);
 extern Jsonb *step_gather(const int64 *ids, int n, int *failed, Ending *failure, bool *waits);
 
 #endif
