@@ -349,16 +349,15 @@ bring_back(Store *store, Parent *parent, bool reset_retries)
 	}
 	if (step != NULL)
 		set_back(store, parent, clock_now() - task->finished_at);
-	if (task->concurrency_key != NULL)
+	if (task->concurrency_key != NULL || step == NULL)
 	{
-		/* it has to join its line, and waits when it has come to the step */
+		/* it has to join its line, or to come to the step: then it waits */
 		task_move(store, task, TASK_READY);
 		return;
 	}
-	task->due_at = step == NULL || step->wake_at == NO_TIME ? DT_NOEND : step->wake_at;
+	task->due_at = step->wake_at == NO_TIME ? DT_NOEND : step->wake_at;
 	task_move(store, task, TASK_WAITING);
-	if (step != NULL)
-		waiting_begin(store, task, step);
+	waiting_begin(store, task, step);
 	waiting_nudge(store, task->id, bucket_of(store, task), false);
 	STENT_FAULT("revive_parent_waits");
 }
