@@ -324,6 +324,8 @@ call_here(Batch *batch, Task *parent, Steps *steps)
 	attempt_run(batch->store, &task, &attempt);
 	steps_resume(steps);
 	learn_time(task.function_id, batch_elapsed_us(batch) - begin);
+	/* what the parent has spawned is no work of this handler */
+	CommandCounterIncrement();
 	if (attempt.used_temp)
 		batch->must_end = true;
 	if (attempt.end == ATTEMPT_SUCCEEDED && its_steps.n == 0 && !its_steps.continued)

@@ -242,7 +242,6 @@ step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 t
 	int64 *strangers = palloc_array(int64, Max(n, 1));
 	int n_strangers = 0;
 
-	step->wake_at = limit_of(timeout_us);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < n; i++)
@@ -253,6 +252,8 @@ step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 t
 		if (step_is_made(ids[i]))
 			continue;
 		ending_read(store, ids[i], &ending);
+		if (ending.state != TASK_NEW && !task_is_terminal(ending.state))
+			step_require_kept(ids[i], &ending);
 		if (ending.state != TASK_NEW && ending.parent_id != steps->task->id)
 		{
 			check_no_ancestor(store, steps->task, ids[i], &ending);
@@ -263,7 +264,9 @@ step_note_tasks(Step *step, const Steps *steps, const int64 *ids, int n, int64 t
 	}
 	PopActiveSnapshot();
 	store_close(store);
+	/* what is refused before leaves nothing that could be waited for */
 	step->detail = tasks_detail(ids, n, strangers, n_strangers);
+	step->wake_at = limit_of(timeout_us);
 	MemoryContextSwitchTo(old);
 	STENT_FAULT("step_noted");
 }
