@@ -107,13 +107,23 @@ step_is_child_error(const ErrorData *error)
 	return error->funcname != NULL && strcmp(error->funcname, "raise_child_error") == 0;
 }
 
+/* Whether the wait of a failed step has run out; a wait of the child may have as well. */
+static bool
+has_run_out(const Step *step)
+{
+	char *code = json_string_field(step->error, "code");
+
+	return step->wake_at != NO_TIME && step->finished_at >= step->wake_at && code != NULL &&
+		   strcmp(code, unpack_sql_state(STENT_ERR_WAIT_RAN_OUT)) == 0 &&
+		   step_is_raised_as(step->error, step_error_ran_out(step));
+}
+
 /* Raise the error of a failed step. */
 void
 step_raise_again(Step *step)
 {
 	if (step->kind == STEP_LOCAL || step->kind == STEP_SIGNAL || step->kind == STEP_MAP_QUERY ||
-		strcmp(unpack_sql_state(STENT_ERR_WAIT_RAN_OUT), json_string_field(step->error, "code")) ==
-			0)
+		has_run_out(step))
 		raise_own_error(step->error);
 	raise_child_error(step->error);
 }
