@@ -62,6 +62,8 @@ complete_success(Store *store, Task *task, Jsonb *result)
 void
 complete_continued(Store *store, Task *task, Jsonb *args)
 {
+	if (task->args_ref != NO_ID)
+		payload_delete(store, task->args_ref);
 	task->args = args;
 	payload_place(store, &task->args, &task->args_ref);
 	forget_attempts(store, task);

@@ -198,26 +198,26 @@ settle_failure(Store *store, Steps *steps)
 }
 
 /*
- * A signal that was taken stays taken: of each name the last step is written again, with a
- * number by which no handler finds it.
+ * A signal that was taken stays taken: of each name the step that took the newest is written
+ * again, with a number by which no handler finds it.
  */
 static void
 keep_signals(Store *store, Steps *steps)
 {
+	int64 *numbers = palloc_array(int64, steps->n);
 	int position = 0;
 
-	for (int i = steps->n - 1; i >= 0; i--)
+	for (int i = 0; i < steps->n; i++)
+		numbers[i] = step_signal_number(steps->steps[i]);
+	for (int i = 0; i < steps->n; i++)
 	{
 		Step *step = steps->steps[i];
-		bool newer = false;
+		bool newest = numbers[i] > 0;
 
-		if (step->kind != STEP_SIGNAL || step->state != STEP_COMPLETED)
-			continue;
-		for (int j = i + 1; j < steps->n && !newer; j++)
-			newer = steps->steps[j]->kind == STEP_SIGNAL &&
-					steps->steps[j]->state == STEP_COMPLETED &&
-					steps->steps[j]->digest == step->digest;
-		if (newer)
+		/* in a later attempt an earlier step may have taken a newer one */
+		for (int j = 0; j < steps->n && newest; j++)
+			newest = numbers[j] <= numbers[i] || steps->steps[j]->digest != step->digest;
+		if (!newest)
 			continue;
 		step->stored = false;
 		step->name = NULL;

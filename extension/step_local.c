@@ -154,6 +154,22 @@ stent_sleep(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The number of the signal that a step has taken; 0: none. */
+int64
+step_signal_number(const Step *step)
+{
+	JsonbValue buf;
+	JsonbValue *number;
+
+	if (step->kind != STEP_SIGNAL || step->state != STEP_COMPLETED || step->detail == NULL)
+		return 0;
+	number = getKeyJsonValueFromContainer(&step->detail->root, "number", strlen("number"), &buf);
+	return number == NULL || number->type != jbvNumeric
+			   ? 0
+			   : DatumGetInt64(
+					 DirectFunctionCall1(numeric_int8, NumericGetDatum(number->val.numeric)));
+}
+
 /* The number of the signal of this name that the task has had last; 0: none. */
 int64
 step_last_signal(const Steps *steps, const char *name)
@@ -162,20 +178,11 @@ step_last_signal(const Steps *steps, const char *name)
 
 	for (int i = 0; i < steps->n; i++)
 	{
-		const Step *step = steps->steps[i];
-		JsonbValue buf;
-		JsonbValue *number;
-		char *its_name;
+		int64 number = step_signal_number(steps->steps[i]);
+		char *its_name = number == 0 ? NULL : json_string_field(steps->steps[i]->detail, "name");
 
-		if (step->kind != STEP_SIGNAL || step->state != STEP_COMPLETED || step->detail == NULL)
-			continue;
-		its_name = json_string_field(step->detail, "name");
-		number =
-			getKeyJsonValueFromContainer(&step->detail->root, "number", strlen("number"), &buf);
-		if (its_name != NULL && strcmp(its_name, name) == 0 && number != NULL &&
-			number->type == jbvNumeric)
-			last = Max(last, DatumGetInt64(DirectFunctionCall1(
-								 numeric_int8, NumericGetDatum(number->val.numeric))));
+		if (its_name != NULL && strcmp(its_name, name) == 0)
+			last = Max(last, number);
 	}
 	return last;
 }
