@@ -228,6 +228,17 @@ step_is_hollow(const Step *step)
 	return step->state == STEP_WAITING && step->make == NULL && step->act == NULL &&
 		   step->child_id == NO_ID && step->wake_at == NO_TIME && step->detail == NULL;
 }
+/* Read what is remembered, in the middle of the handler. */
+static void
+load(Steps *steps)
+{
+	ResourceOwner owner;
+	Store *store = step_look(&owner);
+
+	steps_load(steps, store);
+	step_look_over(owner);
+}
+
 
 /*
  * The step that the handler has come to. what names it in messages. It must be made
@@ -242,13 +253,7 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 	int number;
 
 	if (!steps->loaded)
-	{
-		ResourceOwner owner;
-		Store *store = step_look(&owner);
-
-		steps_load(steps, store);
-		step_look_over(owner);
-	}
+		load(steps);
 	number = name == NULL ? ++steps->unnamed : use_of(steps, name);
 	/* where all that is remembered was met, this is a new one: no need to look through all */
 	step = steps->unmet == 0 ? NULL : find(steps, name, number);
@@ -356,12 +361,21 @@ step_is_remembered(const Steps *steps, const Step *step)
 {
 	return step->number > 0 && !is_forgotten(steps, step);
 }
+/* Whether a task may have steps of earlier runs: it has waited, or it is not its first attempt. */
+static bool
+may_have_any(const Task *task)
+{
+	return task->due_at != NO_TIME || task->attempt > 0 || task->replays > 0;
+}
+
 
 /* The handler has returned: it must have met all its steps, but for those with names. */
 void
 steps_check_end(Steps *steps)
 {
 	if (steps->suspended)
+	if (!steps->loaded && may_have_any(steps->task))
+		load(steps);
 		ThrowErrorData(step_swallowed(steps->task, NULL));
 	if (!steps->loaded || steps->continued)
 		return;
