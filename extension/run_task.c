@@ -241,6 +241,9 @@ may_call_here(Batch *batch, const Task *parent, const Step *step)
 	const Function *function;
 	int32 lane_id;
 
+	/* what crashes the server, or fails the commit, is found out alone */
+	if (parent->crashed > 0 || commit_guard_is_suspect(parent->id))
+		return false;
 	if (step->kind != STEP_CALL || step->make != child_make || child->remember ||
 		child->task.due_at != NO_TIME || child->task.concurrency_key != NULL ||
 		child->task.priority < parent->priority || strcmp(child->role, batch->claimer.role) != 0)
@@ -272,6 +275,7 @@ end_call(Batch *batch, Task *task, Step *step, Jsonb *result)
 	step->result_ref = task->result_ref;
 	step->child_id = task->id;
 	step->make = NULL;
+	commit_guard_add(task->id, task->replays, 0);
 	batch->done++;
 	STENT_FAULT("run_after_call");
 }
@@ -320,12 +324,12 @@ call_here(Batch *batch, Task *parent, Steps *steps)
 	task.on_behalf = parent;
 	task.state = TASK_RUNNING;
 	task.started_at = clock_now();
+	/* what the parent has spawned is no work of this handler */
+	CommandCounterIncrement();
 	steps_begin(&its_steps, batch->store, &task);
 	attempt_run(batch->store, &task, &attempt);
 	steps_resume(steps);
 	learn_time(task.function_id, batch_elapsed_us(batch) - begin);
-	/* what the parent has spawned is no work of this handler */
-	CommandCounterIncrement();
 	if (attempt.used_temp)
 		batch->must_end = true;
 	if (attempt.end == ATTEMPT_SUCCEEDED && its_steps.n == 0 && !its_steps.continued)
@@ -372,14 +376,14 @@ run_handler(Batch *batch, Task *task, Steps *steps, Attempt *attempt)
 			MemoryContextSwitchTo(old);
 			if (settle_suspended(batch->store, steps) == SETTLE_WAITS)
 				break;
+			/* also where it has to commit first, there is nothing to wait for */
+			steps->blocking = NULL;
 		}
 		attempt->end = ATTEMPT_SUSPENDED;
 		if (must_commit(batch))
 			break;
 		CommandCounterIncrement();
 		steps_rerun(steps);
-			/* also where it has to commit first, there is nothing to wait for */
-			steps->blocking = NULL;
 		if (cxt == NULL)
 			cxt = AllocSetContextCreate(old, "stent run", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextReset(cxt);
