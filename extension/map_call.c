@@ -131,8 +131,7 @@ map_step_make(Store *store, Step *step, const Options *options, const MapOptions
 	check_items(items);
 	if (options->function->handler_name == NULL)
 		dispatch_check_utf8(items, "items");
-	step->arg = prepare(store, options, map, items);
-	step->make = make;
+	step_to_make(step, make, prepare(store, options, map, items));
 }
 
 /* The item that a map failed with, or -1: it was cancelled, or timed out. */

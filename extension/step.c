@@ -41,6 +41,7 @@ steps_begin(Steps *steps, Store *store, Task *task)
 	steps->parent_cxt = CurrentMemoryContext;
 	steps->owner = CurrentResourceOwner;
 	steps->next_position = 1;
+	steps->all_made = true;
 	steps->begun_at = GetCurrentCommandId(false);
 	current = steps;
 }
@@ -98,6 +99,8 @@ subxact_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent
 		current->continued_subid = parent;
 		current->continued = event == SUBXACT_EVENT_COMMIT_SUB;
 	}
+	if (current->all_made)
+		return;
 	for (int i = 0; i < current->n; i++)
 	{
 		Step *step = current->steps[i];
@@ -288,6 +291,15 @@ step_failed(Step *step, Jsonb *error)
 		(Jsonb *) DatumGetPointer(PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(error))));
 	step->dirty = true;
 	MemoryContextSwitchTo(old);
+}
+
+/* The step stands for a child, which is made when the handler is over. */
+void
+step_to_make(Step *step, StepMake make, void *arg)
+{
+	step->make = make;
+	step->arg = arg;
+	current->all_made = false;
 }
 
 /* Whether the id is that of a child which is made when the handler is over. */

@@ -118,7 +118,7 @@ typedef struct Steps
 	CommandId begun_at; /* which began with this command */
 	struct HTAB *names; /* how often each was met in it */
 	int unmet;          /* of those there were when it began */
-	bool all_made;      /* none has a child that is still to be made */
+	bool all_made;      /* none has a child that is still to be made, but for those undone */
 	int unnamed;        /* met so far without a name */
 	int next_position;
 	bool renewed;   /* one was met in this run that no earlier attempt had, or not so */
@@ -150,6 +150,7 @@ extern Jsonb *step_result(Step *step);
 extern void step_child(Step *step, Ending *ending);
 extern Jsonb *step_child_result(Step *step);
 extern void step_take_result(Step *step, const Ending *ending);
+extern void step_to_make(Step *step, StepMake make, void *arg);
 extern bool step_is_made(int64 id);
 extern void step_require_kept(int64 id, const Ending *ending);
 extern Jsonb *step_error_ran_out(const Step *step);

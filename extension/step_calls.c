@@ -81,10 +81,10 @@ prepare(FunctionCallInfo fcinfo, Step *step, const Steps *steps, const OptionArg
 	dispatch_read_options(fcinfo, store, at, &options);
 	dispatch_check_args(options.function, function_handler(options.function), args);
 	old = MemoryContextSwitchTo(step_context());
-	step->arg = child_prepare(store, &options, steps->task, args, concurrency_key, idempotency_key,
-							  memo_arg >= 0);
+	step_to_make(step, child_make,
+				 child_prepare(store, &options, steps->task, args, concurrency_key, idempotency_key,
+							   memo_arg >= 0));
 	MemoryContextSwitchTo(old);
-	step->make = child_make;
 	store_close(store);
 }
 

@@ -148,7 +148,6 @@ renew(Steps *steps, Step *step, StepKind kind)
 	step->function_id = 0;
 	step->digest = 0;
 	step->fresh = step->dirty = true;
-	steps->all_made = false;
 	step->subid = GetCurrentSubTransactionId();
 }
 
@@ -228,6 +227,7 @@ step_is_hollow(const Step *step)
 	return step->state == STEP_WAITING && step->make == NULL && step->act == NULL &&
 		   step->child_id == NO_ID && step->wake_at == NO_TIME && step->detail == NULL;
 }
+
 /* Read what is remembered, in the middle of the handler. */
 static void
 load(Steps *steps)
@@ -238,7 +238,6 @@ load(Steps *steps)
 	steps_load(steps, store);
 	step_look_over(owner);
 }
-
 
 /*
  * The step that the handler has come to. what names it in messages. It must be made
@@ -361,6 +360,7 @@ step_is_remembered(const Steps *steps, const Step *step)
 {
 	return step->number > 0 && !is_forgotten(steps, step);
 }
+
 /* Whether a task may have steps of earlier runs: it has waited, or it is not its first attempt. */
 static bool
 may_have_any(const Task *task)
@@ -368,15 +368,14 @@ may_have_any(const Task *task)
 	return task->due_at != NO_TIME || task->attempt > 0 || task->replays > 0;
 }
 
-
 /* The handler has returned: it must have met all its steps, but for those with names. */
 void
 steps_check_end(Steps *steps)
 {
 	if (steps->suspended)
+		ThrowErrorData(step_swallowed(steps->task, NULL));
 	if (!steps->loaded && may_have_any(steps->task))
 		load(steps);
-		ThrowErrorData(step_swallowed(steps->task, NULL));
 	if (!steps->loaded || steps->continued)
 		return;
 	for (int i = 0; i < steps->n; i++)

@@ -73,8 +73,7 @@ order_child(const Ordering *ordering, const StepOrder *order)
 						  order->concurrency_key, order->idempotency_key, order->kind == STEP_CALL);
 	step = step_place(order->kind, order->name, order->number, options.function->id,
 					  step_digest_json(order->args));
-	step->arg = child;
-	step->make = child_make;
+	step_to_make(step, child_make, child);
 	if (order->kind == STEP_SPAWN)
 		step->child_id = child->task.id;
 	return step;
