@@ -16,6 +16,7 @@
 #include "errors.h"
 #include "json.h"
 #include "outcome.h"
+#include "step.h"
 #include "store.h"
 
 /* tasks that one query reads */
@@ -34,6 +35,7 @@ outcome_require_id(FunctionCallInfo fcinfo)
 void
 unknown_task(int64 id)
 {
+	step_not_found(id);
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_NO_DATA_FOUND), errmsg("task " INT64_FORMAT " does not exist", id),

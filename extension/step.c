@@ -265,7 +265,7 @@ step_result(Step *step)
 	return step->result != NULL ? step->result : json_null();
 }
 
-/* Leave the handler until the step is done. */
+/* Leave the handler until the step is done; NULL: until it runs again. */
 void
 step_wait(Step *step)
 {
@@ -277,6 +277,20 @@ step_wait(Step *step)
 	error_context_stack = NULL;
 	ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
 					errmsg_internal("stent suspends task " INT64_FORMAT, steps->task->id)));
+}
+
+/*
+ * The task is not found. A call that is run on the spot is not written yet: if it asks for
+ * itself, it is left, and runs again as any other task does.
+ */
+void
+step_not_found(int64 id)
+{
+	const Task *task = attempt_task();
+
+	if (task != NULL && task->on_behalf != NULL && task->id == id && current != NULL &&
+		!current->suspended)
+		step_wait(NULL);
 }
 
 /* The step has failed, with this error. */

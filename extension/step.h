@@ -161,6 +161,7 @@ pg_noreturn extern void step_fail(Step *step, Jsonb *error);
 pg_noreturn extern void step_ran_out(Step *step);
 pg_noreturn extern void step_raise_again(Step *step);
 pg_noreturn extern void step_wait(Step *step);
+extern void step_not_found(int64 id);
 extern uint64 step_digest(const void *data, size_t size);
 extern uint64 step_digest_json(Jsonb *args);
 extern char *step_name_argument(FunctionCallInfo fcinfo, int arg, const char *what);
