@@ -31,7 +31,6 @@
 #include "utils/syscache.h"
 
 #include "announce.h"
-#include "attempt.h"
 #include "clock.h"
 #include "compat.h"
 #include "errors.h"
@@ -66,7 +65,7 @@ enum
 };
 
 static MemoryContext registry_cxt; /* holds the present generation */
-static MemoryContext retired_cxt;  /* generations a running task may still use */
+static MemoryContext retired_cxt;  /* generations that this transaction may still use */
 static HTAB *functions;            /* id -> Function */
 static Function *last;             /* of these, the one that was asked for last */
 static uint64 generation;
@@ -95,6 +94,10 @@ xact_ended(XactEvent event, void *arg)
 		forget_unsure();
 	else if (event == XACT_EVENT_COMMIT)
 		unsure = false;
+	else
+		return;
+	if (retired_cxt != NULL)
+		MemoryContextDeleteChildren(retired_cxt);
 }
 
 static void
@@ -126,11 +129,12 @@ prepare_cache(void)
 	if (retired_cxt == NULL)
 		retired_cxt = AllocSetContextCreate(CacheMemoryContext, "stent retired functions",
 											ALLOCSET_SMALL_SIZES);
-	/* a task that runs now holds its function */
-	if (registry_cxt != NULL && attempt_task() != NULL)
+	/*
+	 * Somebody up the stack may hold a function: a task that runs, a claim, a map that is
+	 * being made while its query calls us. Another session's DDL brings us here at any lock.
+	 */
+	if (registry_cxt != NULL)
 		MemoryContextSetParent(registry_cxt, retired_cxt);
-	else if (registry_cxt != NULL)
-		MemoryContextDelete(registry_cxt);
 	functions = NULL;
 	last = NULL;
 	registry_cxt =
@@ -148,15 +152,13 @@ function_caches_stale(void)
 	handlers_stale = true;
 }
 
-/* Called while no task runs: nothing of earlier generations is in use. */
+/* Called while no task runs: no handler is being called. */
 void
 function_caches_quiet(void)
 {
 	HASH_SEQ_STATUS status;
 	Function *function;
 
-	if (retired_cxt != NULL)
-		MemoryContextDeleteChildren(retired_cxt);
 	if (functions == NULL)
 		return;
 	hash_seq_init(&status, functions);
