@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "attempt.h"
@@ -50,6 +51,9 @@ enum
 typedef struct MapQuery
 {
 	char *query;
+	Oid user; /* who asked for it: a handler may be SECURITY DEFINER, */
+	int sec_context;
+	char *search_path; /* and have a path of its own */
 	MapOptions map;
 	int32 function_id;
 	char role[NAMEDATALEN];
@@ -112,6 +116,8 @@ keep(Store *store, const Options *options, const MapOptions *map, const char *qu
 	MapQuery *kept = palloc0_object(MapQuery);
 
 	kept->query = pstrdup(query);
+	GetUserIdAndSecContext(&kept->user, &kept->sec_context);
+	kept->search_path = pstrdup(GetConfigOption("search_path", false, false));
 	kept->map = *map;
 	kept->function_id = options->function->id;
 	strlcpy(kept->role, options->role, NAMEDATALEN);
@@ -128,6 +134,25 @@ keep(Store *store, const Options *options, const MapOptions *map, const char *qu
 		kept->policy = copy_json(policy_jsonb(store, options->policy_id));
 	kept->headers = copy_json(options->headers);
 	return kept;
+}
+
+/* Run the query as who asked for it: with the rights and the path that it was written for. */
+static int64
+make_map_as_asked(Store *store, const Options *options, const MapQuery *kept, const Task *parent)
+{
+	int guc_level = NewGUCNestLevel();
+	Oid user;
+	int sec_context;
+	int64 id;
+
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(kept->user, kept->sec_context);
+	(void) set_config_option("search_path", kept->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	id = make_map(store, options, &kept->map, parent, kept->query);
+	AtEOXact_GUC(true, guc_level);
+	SetUserIdAndSecContext(user, sec_context);
+	return id;
 }
 
 /* The local step: the handler was left, its transaction goes on. Returns the id of the map. */
@@ -153,7 +178,7 @@ act(const Task *parent, void *arg)
 	options.lane_id =
 		lane_intern(store, options.role, kept->function_id, options.queue, options.tags);
 	options.bucket = ready_bucket(options.role, options.priority, options.lane_id);
-	id = make_map(store, &options, &kept->map, parent, kept->query);
+	id = make_map_as_asked(store, &options, kept, parent);
 	store_close(store);
 	return DatumGetJsonbP(
 		DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf(INT64_FORMAT, id))));
