@@ -26,41 +26,56 @@ typedef struct KnownCall
 	int item;
 } KnownCall;
 
-/* The results of the chunk that was looked into last: a chunk often hits one chunk. */
-typedef struct ChunkResults
+/* The call was made as an item of another chunk. */
+typedef struct ChunkHit
 {
 	int64 task_id;
-	int n;
-	JsonElement *elements;
-} ChunkResults;
+	int place; /* there */
+	int item;  /* here */
+} ChunkHit;
 
-/* Take over the result of a call that was made before. */
-static void
-take_over(Store *store, ChunkRun *run, ItemRun *item, const MemoHit *hit, ChunkResults *last)
+static int
+compare_hits(const void *a, const void *b)
 {
+	const ChunkHit *x = a;
+	const ChunkHit *y = b;
+
+	if (x->task_id != y->task_id)
+		return x->task_id < y->task_id ? -1 : 1;
+	return (x->place > y->place) - (x->place < y->place);
+}
+
+/* Take over a result, unless the chunk would have more of them than it may: then the item runs. */
+static void
+take_over(ChunkRun *run, int i, const JsonElement *element)
+{
+	ItemRun *item = &run->items[i];
+
+	if (!json_array_fits(&run->results, element->len))
+		return;
 	item->end = ITEM_HIT;
 	item->result = run->results.n;
-	if (hit->item < 0)
-	{
-		Jsonb *result = ending_result(store, &hit->ending);
+	json_array_add(&run->results, element);
+}
 
-		json_array_add_value(&run->results, result == NULL ? json_null() : result);
+/* Take over what was done in one other chunk; its results are read once, and not kept. */
+static void
+take_over_from_chunk(Store *store, ChunkRun *run, const ChunkHit *hits, int n)
+{
+	JsonElements walk;
+	JsonElement element;
+	Ending ending;
+	int next = 0;
+
+	ending_read(store, hits->task_id, &ending);
+	if (ending.state != TASK_COMPLETED)
 		return;
-	}
-	if (last->task_id != hit->task_id)
-	{
-		JsonElements walk;
-
-		json_elements_begin(&walk, ending_result(store, &hit->ending));
-		last->task_id = hit->task_id;
-		last->n = walk.n;
-		last->elements = palloc_array(JsonElement, Max(walk.n, 1));
-		for (int i = 0; i < walk.n; i++)
-			(void) json_elements_next(&walk, &last->elements[i]);
-	}
-	if (hit->item >= last->n)
-		elog(ERROR, "task " INT64_FORMAT " has no result %d", hit->task_id, hit->item);
-	json_array_add(&run->results, &last->elements[hit->item]);
+	json_elements_begin(&walk, ending_result(store, &ending));
+	while (next < n && json_elements_next(&walk, &element))
+		for (; next < n && hits[next].place == walk.next - 1; next++)
+			take_over(run, hits[next].item, &element);
+	if (next < n)
+		elog(ERROR, "task " INT64_FORMAT " has no result %d", hits->task_id, hits[next].place);
 }
 
 /* Find the items that were done before, and those that are the same call. */
@@ -69,12 +84,18 @@ chunk_memo_prepare(Store *store, ChunkRun *run, const Function *function, const 
 {
 	HASHCTL ctl = {
 		.keysize = KEY_LENGTH, .entrysize = sizeof(KnownCall), .hcxt = CurrentMemoryContext};
-	ChunkResults last = {NO_ID};
+	ChunkHit *hits;
+	MemoryContext cxt;
+	MemoryContext old;
 	HTAB *calls;
+	int n = 0;
 
 	if (!function->idempotent && !function->cached)
 		return;
 	calls = hash_create("stent calls", run->n, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	hits = palloc_array(ChunkHit, Max(run->n, 1));
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "stent hits", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(cxt);
 	for (int i = 0; i < run->n; i++)
 	{
 		ItemRun *item = &run->items[i];
@@ -83,7 +104,8 @@ chunk_memo_prepare(Store *store, ChunkRun *run, const Function *function, const 
 		MemoHit hit;
 		Memo memo;
 
-		(void) memo_prepare(&memo, function, role, NULL, json_element_value(&item->element));
+		MemoryContextReset(cxt);
+		memo_prepare_item(&memo, function, role, json_element_value(&item->element), run->map.star);
 		call = hash_search(calls, VARDATA_ANY(memo.key), HASH_ENTER, &found);
 		if (found)
 		{
@@ -92,10 +114,30 @@ chunk_memo_prepare(Store *store, ChunkRun *run, const Function *function, const 
 			continue;
 		}
 		call->item = i;
-		if (memo_look(store, &memo, &hit))
-			take_over(store, run, item, &hit, &last);
+		if (!memo_look(store, &memo, &hit))
+			continue;
+		if (hit.item >= 0)
+			hits[n++] = (ChunkHit){hit.task_id, hit.item, i};
+		else
+		{
+			JsonElement element;
+
+			json_element_of(ending_result(store, &hit.ending), &element);
+			take_over(run, i, &element);
+		}
 	}
+	qsort(hits, n, sizeof(ChunkHit), compare_hits);
+	for (int from = 0, to; from < n; from = to)
+	{
+		MemoryContextReset(cxt);
+		for (to = from + 1; to < n && hits[to].task_id == hits[from].task_id; to++)
+			;
+		take_over_from_chunk(store, run, &hits[from], to - from);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
 	hash_destroy(calls);
+	pfree(hits);
 }
 
 /* Items that are the same call as an earlier one end as that has. */
@@ -163,7 +205,7 @@ chunk_memo_remember(Store *store, const ChunkRun *run, const Function *function,
 
 		if (item != NULL ? item->end != ITEM_DONE : failed_before(store, run, place, &failed, &n))
 			continue;
-		(void) memo_prepare(&memo, function, role, NULL, json_element_value(&element));
+		memo_prepare_item(&memo, function, role, json_element_value(&element), run->map.star);
 		memo_remember(store, &memo, task_id, place);
 	}
 }

@@ -38,9 +38,12 @@ enum MemoColumn
 	MEMO_COLUMNS = MEMO_ITEM
 };
 
-/* Hash what makes two calls the same; the caller's own key has three parts, else there are four. */
+/*
+ * Hash what makes two calls the same; the caller's own key has three parts, else there are
+ * four, and five where args are a list of arguments.
+ */
 static bytea *
-make_key(const Function *function, const char *role, const char *own_key, Jsonb *args)
+make_key(const Function *function, const char *role, const char *own_key, Jsonb *args, bool list)
 {
 	StringInfoData text;
 	char *utf8;
@@ -63,6 +66,8 @@ make_key(const Function *function, const char *role, const char *own_key, Jsonb 
 			appendStringInfoString(&text, "null");
 		appendStringInfoChar(&text, ',');
 		canonical_json(&text, args);
+		if (list)
+			appendStringInfoString(&text, ",\"*\"");
 	}
 	appendStringInfoChar(&text, ']');
 	utf8 = canonical_utf8(text.data, text.len);
@@ -75,6 +80,14 @@ make_key(const Function *function, const char *role, const char *own_key, Jsonb 
 	return key;
 }
 
+static void
+begin(Memo *memo, const Function *function, bytea *key)
+{
+	*memo = (Memo){.key = key,
+				   .ttl = function->cached && !function->idempotent ? function->cache_ttl : NULL};
+	ItemPointerSetInvalid(&memo->tid);
+}
+
 /*
  * Whether a call may be served by an earlier one: its function says so, or the caller
  * gave a key. An idempotent call is remembered as long as its task, cached or not.
@@ -85,11 +98,17 @@ memo_prepare(Memo *memo, const Function *function, const char *role, const char 
 {
 	if (own_key == NULL && !function->idempotent && !function->cached)
 		return false;
-	memo->key = make_key(function, role, own_key, args);
-	memo->ttl = function->cached && !function->idempotent ? function->cache_ttl : NULL;
-	ItemPointerSetInvalid(&memo->tid);
-	memo->done = NULL;
+	begin(memo, function, make_key(function, role, own_key, args, false));
 	return true;
+}
+
+/* The same for an item of a map. What is a list of arguments is another call than the array. */
+void
+memo_prepare_item(Memo *memo, const Function *function, const char *role, Jsonb *item, bool star)
+{
+	bool list = star && JB_ROOT_IS_ARRAY(item) && !JB_ROOT_IS_SCALAR(item);
+
+	begin(memo, function, make_key(function, role, NULL, item, list));
 }
 
 static void

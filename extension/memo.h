@@ -40,6 +40,8 @@ typedef struct MemoHit
 
 extern bool memo_prepare(Memo *memo, const Function *function, const char *role,
 						 const char *own_key, Jsonb *args);
+extern void memo_prepare_item(Memo *memo, const Function *function, const char *role, Jsonb *item,
+							  bool star);
 extern int64 memo_claim(Store *store, Memo *memo, int64 new_id);
 extern void memo_move(Store *store, Memo *memo, int64 task_id);
 extern bool memo_look(Store *store, const Memo *memo, MemoHit *hit);

@@ -80,5 +80,23 @@ SET stent.clock = '2026-01-01 01:30:00';
 SELECT count(mm_do('mm_cached', '[1, 2, 3]'));
 CALL mm_run();
 SELECT * FROM mm_last;
+-- a list of arguments is another call than an equal array, and the same as an equal list
+CREATE FUNCTION mm_star(f text, items jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN stent.starmap(f, items, on_error => 'collect'); END $$;
+SELECT stent.register('mm_star', 'mm_star(text, jsonb)');
+SELECT count(mm_do('mm_once', '[["x"], "x"]'));
+CALL mm_run();
+SELECT * FROM mm_last;
+SELECT count(stent.dispatch('mm_star', '{"f": "mm_once", "items": [["x"], "x", [["x"]]]}'));
+CALL mm_run();
+SELECT results, chunks FROM mm_last;
+SELECT count(stent.dispatch('mm_star', '{"f": "mm_once", "items": [[["x"]], ["x"]]}'));
+CALL mm_run();
+SELECT results, chunks FROM mm_last;
+-- many hits, in another order than they were made
+SELECT count(mm_do('mm_once', (SELECT jsonb_agg(jsonb_build_object('many', n)) FROM generate_series(1, 300) n), 10));
+CALL mm_run();
+SELECT count(mm_do('mm_once', (SELECT jsonb_agg(jsonb_build_object('many', n * 37 % 311)) FROM generate_series(1, 310) n), 100));
+CALL mm_run();
+SELECT chunks, (SELECT bool_and(r = jsonb_build_array(jsonb_build_object('many', n * 37 % 311))) FROM jsonb_array_elements(results) WITH ORDINALITY e (r, n)) AS right_places FROM mm_last;
 SET stent.clock = '2026-03-01';
 SELECT stent.purge_dead_letters('0') >= 0 AS purged;
