@@ -103,12 +103,20 @@ bury(Store *store, const Task *task, const ChunkRun *run, const ItemRun *item, J
 	dead.finished_at = clock_now();
 	task_move(store, &dead, TASK_FAILED);
 
-	row = (ItemRow){.map_id = task->parent_id,
-					.number = run->row.first_item + item->place,
-					.attempt = dead.attempt,
-					.task_id = dead.id,
-					.error = error};
-	item_row_insert(store, &row);
+	/* a chunk that was replayed: it may have failed with it, as which the map knows it */
+	if (task->replays > 0 &&
+		item_row_page(store, task->parent_id, run->row.first_item + item->place, &row, 1) > 0 &&
+		row.number == run->row.first_item + item->place)
+	{
+		row.task_id = dead.id;
+		item_row_update(store, &row, row.replaced);
+	}
+	else
+		item_row_insert(store, &(ItemRow){.map_id = task->parent_id,
+										  .number = run->row.first_item + item->place,
+										  .attempt = dead.attempt,
+										  .task_id = dead.id,
+										  .error = error});
 	STENT_FAULT("chunk_item_buried");
 }
 

@@ -39,6 +39,7 @@ typedef struct MapTally
 	int64 hits;
 	int64 lowest; /* the first that failed; -1: none */
 	Jsonb *error; /* its */
+	MemoryContext cxt;
 } MapTally;
 
 /* How many children of the map live, counted no further than most. */
@@ -86,25 +87,61 @@ start_more(Store *store, const Task *task, MapRow *map, int n)
 static void
 note_failed(MapTally *tally, int64 number, Jsonb *error)
 {
+	MemoryContext old;
+
 	if (tally->lowest >= 0 && tally->lowest <= number)
 		return;
 	tally->lowest = number;
-	tally->error = error;
+	old = MemoryContextSwitchTo(tally->cxt);
+	tally->error = DatumGetJsonbPCopy(JsonbPGetDatum(error));
+	MemoryContextSwitchTo(old);
+}
+
+/* The items of a chunk that have not ended. */
+static int
+n_open(const ChunkRow *row)
+{
+	return row->n_open < 0 ? row->items : row->n_open;
+}
+
+static int64
+open_item(const ChunkRow *row, int i)
+{
+	return row->first_item + (row->n_open < 0 ? i : row->open[i]);
+}
+
+/*
+ * A map completes without some items of a chunk: they have failed with its task. That is
+ * written down, so that it is told ever after, also if the task is replayed.
+ */
+static void
+fail_open_items(Store *store, const ChunkRow *row, Jsonb *error)
+{
+	for (int i = 0; i < n_open(row); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		item_row_insert(store, &(ItemRow){.map_id = row->map_id,
+										  .number = open_item(row, i),
+										  .attempt = row->attempt,
+										  .task_id = row->task_id,
+										  .error = error});
+	}
 }
 
 /* A chunk whose task came to no good end itself: it crashed, lost its workers, was cancelled. */
 static void
-count_lost_chunk(Store *store, const ChunkRow *row, MapTally *tally)
+count_lost_chunk(Store *store, const MapRow *map, const ChunkRow *row, MapTally *tally)
 {
 	Ending ending;
 
 	ending_read(store, row->task_id, &ending);
-	tally->failed += row->n_open < 0 ? row->items : row->n_open;
-	note_failed(tally, row->first_item + (row->n_open > 0 ? row->open[0] : 0),
-				ending.error != NULL
-					? ending.error
-					: json_error_parts(unpack_sql_state(STENT_ERR_CANCELLED), "the chunk is gone",
-									   NULL, NULL, NULL, false));
+	if (ending.error == NULL)
+		ending.error = json_error_parts(unpack_sql_state(STENT_ERR_CANCELLED), "the chunk is gone",
+										NULL, NULL, NULL, false);
+	tally->failed += n_open(row);
+	note_failed(tally, open_item(row, 0), ending.error);
+	if (map->collect)
+		fail_open_items(store, row, ending.error);
 }
 
 /* Sum up the chunks, all of which have ended; the peak goes into the map's row. */
@@ -124,49 +161,77 @@ count_chunks(Store *store, MapRow *map, MapTally *tally)
 		tally->failed += row.failed;
 		tally->hits += row.hits;
 		if (row.finished_at == NO_TIME)
-			count_lost_chunk(store, &row, tally);
+			count_lost_chunk(store, map, &row, tally);
 		if (row.started_at != NO_TIME && row.finished_at != NO_TIME)
 			map_peak_add(&peak, row.started_at, row.finished_at, map->at_once ? row.items : 1);
 	}
 	map->peak = map_peak_end(&peak);
 }
 
-/* Items that failed at first may have been replayed meanwhile. */
+/* The error of a dead letter that was found, which may have died again; it stays dead. */
+static Jsonb *
+error_of(StoreRel *dead)
+{
+	bool isnull;
+	Datum error = slot_getattr(dead->out, ARCHIVE_ERROR, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(error);
+}
+
+/* What has become of an item that failed at first: it may have been replayed meanwhile. */
+static void
+count_item(Store *store, ItemRow *item, MapTally *tally)
+{
+	StoreRel *dead = store_table(store, STORE_DEAD_LETTER);
+	bool is_dead = store_find_id(dead, GetActiveSnapshot(), item->task_id);
+	Jsonb *error = is_dead ? error_of(dead) : NULL;
+	Ending ending = {.state = TASK_FAILED};
+
+	ExecClearTuple(dead->out);
+	if (!is_dead)
+		ending_read(store, item->task_id, &ending);
+	if (ending.state == TASK_COMPLETED)
+	{
+		tally->failed--;
+		tally->completed++;
+		if (!item->replaced)
+			item_row_update(store, item, true);
+		return;
+	}
+	if (error != NULL &&
+		(VARSIZE(error) != VARSIZE(item->error) || memcmp(error, item->error, VARSIZE(error)) != 0))
+	{
+		item->error = error;
+		item_row_update(store, item, false);
+	}
+	note_failed(tally, item->number, item->error);
+}
+
 static void
 count_items(Store *store, const MapRow *map, MapTally *tally)
 {
-	StoreRel *dead = store_table(store, STORE_DEAD_LETTER);
+	MemoryContext cxt;
+	MemoryContext old;
 	ItemRow *rows = palloc_array(ItemRow, MAP_PAGE);
 	int64 from = 0;
 	int n;
 
 	if (tally->failed == 0)
 		return;
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "stent map items", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(cxt);
 	while ((n = item_row_page(store, map->id, from, rows, MAP_PAGE)) > 0)
 	{
 		for (int i = 0; i < n; i++)
 		{
-			bool is_dead = store_find_id(dead, GetActiveSnapshot(), rows[i].task_id);
-			Ending ending;
-
 			CHECK_FOR_INTERRUPTS();
-			ExecClearTuple(dead->out);
-			if (!is_dead)
-			{
-				ending_read(store, rows[i].task_id, &ending);
-				if (ending.state == TASK_COMPLETED)
-				{
-					tally->failed--;
-					tally->completed++;
-					if (!rows[i].replaced)
-						item_row_replaced(store, &rows[i]);
-					continue;
-				}
-			}
-			note_failed(tally, rows[i].number, rows[i].error);
+			count_item(store, &rows[i], tally);
 		}
 		from = rows[n - 1].number + 1;
+		MemoryContextReset(cxt);
 	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
 }
 
 static Jsonb *
@@ -185,7 +250,7 @@ summary(const MapRow *map, const MapTally *tally)
 static void
 end_map(Store *store, Task *task, MapRow *map)
 {
-	MapTally tally = {.lowest = -1};
+	MapTally tally = {.lowest = -1, .cxt = CurrentMemoryContext};
 
 	/* its chunks ended by that, and one of them may be seen first */
 	if (task->deadline != NO_TIME && clock_now() >= task->deadline)

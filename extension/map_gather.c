@@ -108,44 +108,24 @@ add_failed(MapGather *gather, const ItemRow *row)
 	add_result(gather, &element);
 }
 
-/* The items of a chunk; of one whose task came to no good end, those that are open have its error. */
+/* The items of a chunk. */
 static void
 add_chunk(MapGather *gather, const ChunkRow *row)
 {
 	static const JsonElement null = {JENTRY_ISNULL, NULL, 0};
 	Jsonb *results = chunk_row_results(gather->store, row);
-	Jsonb *lost = NULL;
 	JsonElements walk;
-	int open = 0;
 
-	if (row->finished_at == NO_TIME)
-	{
-		Ending ending;
-
-		ending_read(gather->store, row->task_id, &ending);
-		lost = ending.error != NULL
-				   ? ending.error
-				   : json_error_parts(unpack_sql_state(STENT_ERR_CANCELLED), "the chunk is gone",
-									  NULL, NULL, NULL, false);
-	}
 	if (results != NULL)
 		json_elements_begin(&walk, results);
 	for (int place = 0; place < row->items; place++)
 	{
-		bool is_open =
-			lost != NULL && (row->n_open < 0 || (open < row->n_open && row->open[open] == place));
-		const ItemRow *failed =
-			row->failed > 0 ? failed_item(gather, row->first_item + place) : NULL;
+		const ItemRow *failed = failed_item(gather, row->first_item + place);
 		JsonElement element = null;
 
 		if (results != NULL)
 			(void) json_elements_next(&walk, &element);
-		if (is_open)
-		{
-			open++;
-			add_as(gather, "error", lost);
-		}
-		else if (failed != NULL)
+		if (failed != NULL)
 			add_failed(gather, failed);
 		else
 			add_result(gather, &element);

@@ -79,7 +79,7 @@ put_failure(Store *store, ReturnSetInfo *set, const ItemRow *item)
 	Ending ending;
 
 	ending_read(store, item->task_id, &ending);
-	if (ending.state == TASK_COMPLETED)
+	if (ending.state == TASK_COMPLETED && ending.chunk == NO_CHUNK)
 	{
 		Jsonb *result = ending_result(store, &ending);
 
@@ -107,12 +107,14 @@ put_chunk(Store *store, ReturnSetInfo *set, const ChunkRow *chunk, Failures *fai
 		JsonElement element;
 		bool has_element = results != NULL && json_elements_next(&walk, &element);
 		const ItemRow *failure = failure_of(store, failures, chunk->map_id, number);
+		bool is_open = open < chunk->n_open && chunk->open[open] == i;
 
-		if (open < chunk->n_open && chunk->open[open] == i)
-			open++;
-		else if (failure != NULL)
+		open += is_open;
+		/* what failed with the chunk's task has a result if that was replayed */
+		if (failure != NULL &&
+			(failure->task_id != chunk->task_id || chunk->finished_at == NO_TIME))
 			put_failure(store, set, failure);
-		else if (has_element)
+		else if (has_element && !is_open)
 			put_row(set, number, json_element_value(&element), NULL);
 	}
 }
@@ -151,15 +153,14 @@ stent_map_results(PG_FUNCTION_ARGS)
 
 	check_map(store, id);
 	if (!map_row_find(store, id, &map))
-		map.chunks = 0;
-	for (int number = 0; number < map.chunks; number++)
+		map.started = 0;
+	for (int number = 0; number < map.started; number++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(cxt);
 		ChunkRow chunk;
 
 		CHECK_FOR_INTERRUPTS();
-		if (chunk_row_find(store, id, number, &chunk) &&
-			(chunk.n_open >= 0 || chunk.finished_at != NO_TIME))
+		if (chunk_row_find(store, id, number, &chunk))
 			put_chunk(store, set, &chunk, &failures);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(cxt);

@@ -324,14 +324,14 @@ item_row_insert(Store *store, const ItemRow *row)
 	(void) store_insert(store, store_table(store, STORE_ITEM), values, nulls);
 }
 
-/* The map ends with another result in the place of what failed. */
+/* The map ends with another result, or another error, in the place of what failed. */
 void
-item_row_replaced(Store *store, ItemRow *row)
+item_row_update(Store *store, ItemRow *row, bool replaced)
 {
 	Datum values[ITEM_COLUMNS];
 	bool nulls[ITEM_COLUMNS] = {0};
 
-	row->replaced = true;
+	row->replaced = replaced;
 	item_row_values(row, values);
 	row->tid = store_update(store, store_table(store, STORE_ITEM), &row->tid, values, nulls);
 }

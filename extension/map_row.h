@@ -62,7 +62,7 @@ typedef struct ItemRow
 	int64 map_id;
 	int64 number; /* from 0, through all chunks */
 	int attempt;
-	int64 task_id; /* its dead letter */
+	int64 task_id; /* its dead letter, or its chunk's task, which came to no good end */
 	Jsonb *error;
 	bool replaced; /* by the result of that, before the map ended */
 	ItemPointerData tid;
@@ -80,7 +80,7 @@ extern Jsonb *chunk_row_args(Store *store, const ChunkRow *row);
 extern Jsonb *chunk_row_results(Store *store, const ChunkRow *row);
 
 extern void item_row_insert(Store *store, const ItemRow *row);
-extern void item_row_replaced(Store *store, ItemRow *row);
+extern void item_row_update(Store *store, ItemRow *row, bool replaced);
 extern int item_row_page(Store *store, int64 map_id, int64 from, ItemRow *rows, int max);
 
 #endif

@@ -49,8 +49,8 @@ CREATE INDEX chunk_task_id_idx ON stent.chunk (task_id);
 COMMENT ON TABLE stent.chunk IS 'private: chunks of maps: items, progress and results';
 
 -- Items that failed for good; number counts from 0 through all chunks. task_id: the dead
--- letter that stands for the item. replaced: it was replayed, and its result took the
--- item's place before the map ended.
+-- letter that stands for the item; its chunk's task, where that came to no good end. replaced:
+-- it was replayed, and its result took the item's place before the map ended.
 CREATE TABLE stent.item (
     map_id bigint NOT NULL,
     number bigint NOT NULL,

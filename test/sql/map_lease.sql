@@ -170,6 +170,47 @@ SELECT index, error ->> 'code' AS code FROM stent.map_results(:map);
 SELECT count(*) > 0 AS dead, bool_and(stent.discard(id)) AS discarded FROM stent.dead_letters WHERE execution_id = :map;
 TABLE map_lease_left;
 
+-- the same where errors are collected: its items have failed, for whoever asks, also when it is replayed later
+CREATE FUNCTION map_lease_twice() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    outcomes jsonb := stent.map('map_lease_f', '[0, 10, 20, 30, 40]', chunk_size => 2, on_error => 'collect');
+    first jsonb := stent.record('first', outcomes);
+BEGIN
+    PERFORM stent.await_signal('go');
+    RETURN jsonb_build_object('same', first = outcomes, 'codes', jsonb_path_query_array(outcomes, '$[*].error.code'), 'results', jsonb_path_query_array(outcomes, '$[*].result'));
+END $$;
+SELECT stent.register('map_lease_twice', 'map_lease_twice()', retry => '{"max_attempts": 1}');
+SET stent.max_lost = 1;
+SELECT stent.dispatch('map_lease_twice') AS root \gset
+SELECT stent.run() > 0 AS made;
+SELECT max(id) AS map FROM stent.map \gset
+SELECT task, token FROM map_lease_claim() \gset
+SELECT stent.complete(:task, :token, '[{"result": "first"}, null]');
+SELECT task = :task AS same FROM map_lease_claim();
+SELECT stent.cancel(:task);
+SELECT task AS lost FROM map_lease_claim() \gset
+SELECT task, token FROM map_lease_claim() \gset
+SELECT stent.complete(:task, :token, '[{"result": "last"}]');
+SELECT index, result, error ->> 'code' AS code FROM stent.map_results(:map);
+SET stent.clock = '2026-01-01 02:30:00';
+SELECT count(*) FROM stent.claim('w', 10, chunks => true);
+CREATE PROCEDURE map_lease_run() LANGUAGE plpgsql AS $$ BEGIN WHILE stent.run() > 0 LOOP COMMIT; END LOOP; END $$;
+CALL map_lease_run();
+SELECT stent.result_of(:map);
+SELECT index, result, error ->> 'code' AS code, error ->> 'message' AS message FROM stent.map_results(:map);
+SELECT stent.replay(:lost) = :lost AS replayed;
+SELECT index, result, error ->> 'code' AS code FROM stent.map_results(:map);
+SELECT task = :lost AS same, token, items FROM map_lease_claim() \gset
+SELECT stent.complete(:lost, :token, '[{"result": "late"}, {"error": {"code": "Worse", "message": "no", "retryable": false}}]');
+SELECT index, result, error ->> 'code' AS code FROM stent.map_results(:map);
+SELECT stent.signal(:root, 'go');
+CALL map_lease_run();
+SELECT stent.result_of(:root);
+RESET stent.max_lost;
+SELECT bool_and(stent.discard(id)) AS discarded FROM stent.dead_letters WHERE execution_id = :root;
+SELECT stent.unregister('map_lease_twice');
+SET stent.clock = '2026-01-01 02:00:00';
+
 -- cancelled, or past its max_duration, while a worker has it
 SELECT map_lease_map(2) AS map \gset
 SELECT task, token FROM map_lease_claim() \gset

@@ -47,6 +47,25 @@ CALL mr_run();
 SELECT * FROM mr_map_task;
 SELECT * FROM mr_last;
 
+-- one that is replayed while the map lives, and fails in another way: that is its error now
+INSERT INTO mr_bad VALUES (2);
+SELECT count(stent.dispatch('mr_map', '{"on_error": "collect"}'));
+SELECT stent.run(1), stent.run(1);
+CREATE OR REPLACE FUNCTION mr_item(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF n = 2 THEN RAISE EXCEPTION 'worse: %', n; END IF; RETURN 10 * n; END $$;
+SELECT count(stent.replay(id)) FROM mr_dead;
+CALL mr_run();
+SELECT state, result -> 1 -> 'error' ->> 'message' AS message FROM mr_last;
+SELECT index, error ->> 'message' AS message FROM stent.map_results((SELECT max(id) FROM stent.map)) WHERE error IS NOT NULL;
+SELECT bool_and(stent.discard(id)) FROM mr_dead;
+CREATE OR REPLACE FUNCTION mr_item(n int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM mr_bad b WHERE b.n = mr_item.n) THEN
+        RAISE EXCEPTION 'bad: %', n;
+    END IF;
+    RETURN 10 * n;
+END $$;
+DELETE FROM mr_bad;
+
 -- a map that has failed: its item is replayed alone
 INSERT INTO mr_bad VALUES (2), (4);
 SELECT count(stent.dispatch('mr_map', '{"on_error": "fail"}'));
