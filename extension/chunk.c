@@ -73,6 +73,7 @@ chunk_open(Store *store, const Task *task)
 		!chunk_row_find(store, task->parent_id, task->chunk, &run->row))
 		elog(ERROR, "chunk %d of map " INT64_FORMAT " is missing", task->chunk, task->parent_id);
 	run->args = chunk_row_args(store, &run->row);
+	run->before = chunk_row_results(store, &run->row);
 	run->items = palloc0_array(ItemRun, Max(run->row.items, 1));
 	json_array_begin(&run->results);
 	json_elements_begin(&walk, run->args);
@@ -108,6 +109,18 @@ chunk_fail_rest(ChunkRun *run, const char *code, Jsonb *error, bool final)
 			chunk_fail_item(&run->items[i], code, error, final);
 }
 
+/* Refuse a result that the chunk has no room for, beside those of this attempt and before. */
+static void
+check_room(const ChunkRun *run, Size size)
+{
+	if (!json_array_fits(&run->results, size + (run->before == NULL ? 0 : VARSIZE(run->before))))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the results of a chunk exceed %d bytes", JENTRY_OFFLENMASK),
+				 errhint("Give a smaller chunk_size, or store large values in a table and return "
+						 "their key.")));
+}
+
 /* Call the handler for one item, and leave nothing of it but its effects and its result. */
 static void
 run_item(ChunkBody *body, ItemRun *item)
@@ -129,6 +142,7 @@ run_item(ChunkBody *body, ItemRun *item)
 	{
 		body->too_large = true;
 		json_check_size(result, "result");
+		check_room(run, VARSIZE(result));
 		json_array_add_value(&run->results, result);
 		body->too_large = false;
 	}

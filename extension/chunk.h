@@ -44,6 +44,7 @@ typedef struct ChunkRun
 	MapRow map;
 	ChunkRow row;
 	Jsonb *args;
+	Jsonb *before; /* results of earlier attempts; NULL: none */
 	int n;
 	ItemRun *items;
 	JsonArray results; /* in the order in which items ended */

@@ -120,12 +120,47 @@ bury(Store *store, const Task *task, const ChunkRun *run, const ItemRun *item, J
 	STENT_FAULT("chunk_item_buried");
 }
 
+/*
+ * Leave out results that the chunk has no room for: those of items that are the same call
+ * count again, and what workers tell was not looked at before.
+ */
+static void
+fit_results(ChunkRun *run, bool fail)
+{
+	char *code = pstrdup(unpack_sql_state(ERRCODE_PROGRAM_LIMIT_EXCEEDED));
+	Size total = run->before == NULL ? 0 : VARSIZE(run->before);
+
+	for (int i = 0; i < run->n; i++)
+	{
+		ItemRun *item = &run->items[i];
+
+		if (item->end != ITEM_DONE && item->end != ITEM_HIT)
+			continue;
+		total += JBE_OFFLENFLD(run->results.entries[item->result]) + sizeof(uint32);
+		if (total <= JENTRY_OFFLENMASK)
+			continue;
+		total -= JBE_OFFLENFLD(run->results.entries[item->result]) + sizeof(uint32);
+		if (!fail)
+			item->end = ITEM_OPEN;
+		else
+			chunk_fail_item(
+				item, code,
+				json_error_parts(
+					code, psprintf("the results of a chunk exceed %d bytes", JENTRY_OFFLENMASK),
+					NULL,
+					"Give a smaller chunk_size, or store large values in a table and return their "
+					"key.",
+					NULL, false),
+				true);
+	}
+}
+
 /* All results known now, in the order of the items; null where there is none. */
 static Jsonb *
-merge_results(Store *store, const ChunkRun *run)
+merge_results(const ChunkRun *run)
 {
 	static const JsonElement null = {JENTRY_ISNULL, NULL, 0};
-	Jsonb *before = chunk_row_results(store, &run->row);
+	Jsonb *before = run->before;
 	Jsonb *fresh = json_array_finish(&run->results);
 	JsonElement *elements;
 	JsonElements old;
@@ -224,8 +259,10 @@ chunk_keep_progress(Store *store, ChunkRun *run)
 {
 	ChunkRow *row = &run->row;
 	int64 results_before = row->results_ref;
-	Jsonb *results = merge_results(store, run);
+	Jsonb *results;
 
+	fit_results(run, false);
+	results = merge_results(run);
 	(void) judge(run, NULL, 0);
 	keep_results(store, row, results);
 	forget_payload(store, results_before);
@@ -245,8 +282,9 @@ chunk_settle(Store *store, Task *task, Attempt *attempt)
 	if (attempt->end != ATTEMPT_SUCCEEDED)
 		fail_whole(run, attempt);
 	chunk_memo_share(run);
+	fit_results(run, true);
 	again = judge(run, policy_get(store, task->policy_id), task->attempt + 1);
-	results = merge_results(store, run);
+	results = merge_results(run);
 	for (int i = 0; i < run->n; i++)
 	{
 		ItemRun *item = &run->items[i];

@@ -44,7 +44,9 @@ json_array_add(JsonArray *array, const JsonElement *element)
 	if (!json_array_fits(array, element->len))
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("total size of jsonb array elements exceeds the maximum of %d bytes",
-							   JENTRY_OFFLENMASK)));
+							   JENTRY_OFFLENMASK),
+						errhint("Give a smaller chunk_size, or store large values in a table and "
+								"pass their keys.")));
 	if (array->n == array->max)
 	{
 		array->max *= 2;

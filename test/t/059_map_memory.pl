@@ -50,5 +50,27 @@ for my $what (qw(making running reading))
 # the same as an array shows that it would be seen
 cmp_ok(most("SELECT length(stent.map('plain', (SELECT jsonb_agg(q) FROM (" . sprintf($query, 300_000) . ") q))::text)"), '>', 2 * $most{300_000}{making}, 'an array of them takes a multiple');
 
+# hits: the results of a chunk that was done before are read once for each that wants some of them
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION known(n int) RETURNS text LANGUAGE sql AS $$ SELECT repeat(md5(n::text), 30) $$;
+	SELECT stent.register('known', 'known(int)', cached => true);
+	SELECT stent.map_query('known', 'SELECT generate_series(1, 5000)')});
+my $first = most('CALL run_all()');
+$node->safe_psql('postgres', q{SELECT stent.map_query('known', 'SELECT n FROM generate_series(1, 5000) n ORDER BY md5(n::text)')});
+my $again = most('CALL run_all()');
+is($node->safe_psql('postgres', "SELECT result ->> 'hits' FROM stent.tasks JOIN made USING (id)"), 5000, 'all items were done before, in another order');
+cmp_ok($again, '<=', 2 * $first, 'and take no multiple of the memory');
+note("known: $first kB, again: $again kB");
+
+# a chunk has no room for more results than an array may have: the items without fail, the others stay
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION large(n int) RETURNS text LANGUAGE sql AS $$ SELECT repeat(n::text, 10000000) $$;
+	SELECT stent.register('large', 'large(int)', cached => true, retry => '{"max_attempts": 1}');
+	SELECT stent.map_query('large', 'SELECT 1 FROM generate_series(1, 30)', on_error => 'collect')});
+$node->safe_psql('postgres', 'CALL run_all()');
+is($node->safe_psql('postgres', q{SELECT result - 'peak' FROM stent.tasks JOIN made USING (id)}),
+	'{"hits": 25, "items": 30, "chunks": 1, "failed": 4, "completed": 1}', 'equal items with large results');
+is($node->safe_psql('postgres', q{SELECT min(index), max(index), count(*), min(error ->> 'code') FROM made, stent.map_results(made.id) WHERE error IS NOT NULL}), '26|29|4|54000', 'the last ones have failed');
+
 $node->stop;
 done_testing();
