@@ -56,6 +56,7 @@
 #include "errors.h"
 #include "fault.h"
 #include "json.h"
+#include "map_row.h"
 #include "shmem.h"
 #include "state_file.h"
 #include "step.h"
@@ -549,6 +550,7 @@ typedef struct HandlerCall
 {
 	Function *function;
 	Jsonb *args;
+	bool star; /* args that are an array are a list of arguments */
 } HandlerCall;
 
 static Jsonb *
@@ -561,6 +563,13 @@ call_handler(const Task *task, void *arg)
 		ereport(ERROR, (errcode(STENT_ERR_HANDLER_UNUSABLE),
 						errmsg("function \"%s\" has no handler any more", call->function->name),
 						errhint("It was registered again for external workers.")));
+	/* an item of a map, which failed without its handler: what it means shows only now */
+	if (!JB_ROOT_IS_OBJECT(call->args) && task->parent_id != NO_ID)
+	{
+		Jsonb *args = handler_args_of_item(handler, call->args, call->star);
+
+		call->args = args != NULL ? args : call->args;
+	}
 	handler_check_args(handler, call->function->name, call->args);
 	return handler_call(handler, call->args);
 }
@@ -627,6 +636,12 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 	HandlerCall call = {.function = function_by_id(store, task->function_id)};
 
 	call.args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
+	if (JB_ROOT_IS_ARRAY(call.args) && !JB_ROOT_IS_SCALAR(call.args) && task->parent_id != NO_ID)
+	{
+		MapRow map;
+
+		call.star = map_row_find(store, task->parent_id, &map) && map.star;
+	}
 	attempt_do(store, task, attempt, call_handler, &call);
 }
 

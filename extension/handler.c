@@ -505,6 +505,13 @@ handler_item_args(const Handler *handler, Jsonb *item, bool star)
 	return args_by_position(handler, &value, 1);
 }
 
+/* The same for args that are an item, or what one means: f(jsonb) cannot tell, and takes them. */
+Jsonb *
+handler_args_of_item(const Handler *handler, Jsonb *item, bool star)
+{
+	return handler->shape == HANDLER_WHOLE_ARGS ? item : handler_item_args(handler, item, star);
+}
+
 /* Call the handler for an item of a map. */
 Jsonb *
 handler_call_item(Handler *handler, const char *function, Jsonb *item, bool star)

@@ -109,6 +109,26 @@ SELECT stent.replay_many(function => 'mr_item') >= 2 AS replayed;
 CALL mr_run();
 SELECT count(*) FROM stent.dead_letters WHERE function = 'mr_item' AND args ? 'n';
 
+-- items that failed without their handler: what they mean is found out when they are replayed
+CREATE FUNCTION mr_gone(a int, b int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT 10 * a + b';
+CREATE FUNCTION mr_gone_map(star boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    IF star THEN
+        RETURN stent.starmap('mr_gone', '[[3, 4], 8]', on_error => 'collect', queue => 'mr_later');
+    END IF;
+    RETURN stent.map('mr_gone', '[5, {"a": 6, "b": 7}]', on_error => 'collect', queue => 'mr_later');
+END $$;
+SELECT stent.register('mr_gone', 'mr_gone(int, int)', retry => '{"max_attempts": 1}'), stent.register('mr_gone_map', 'mr_gone_map(boolean)');
+SELECT count(stent.dispatch('mr_gone_map', jsonb_build_object('star', star))) FROM unnest('{f,t}'::boolean[]) star;
+CALL mr_run_default();
+ALTER FUNCTION mr_gone RENAME TO mr_there;
+CALL mr_run();
+ALTER FUNCTION mr_there RENAME TO mr_gone;
+SELECT args, error_code FROM stent.dead_letters WHERE function = 'mr_gone' ORDER BY id;
+SELECT count(stent.replay(id)) FROM stent.dead_letters WHERE function = 'mr_gone';
+CALL mr_run();
+SELECT args, result, error ->> 'code' AS code FROM stent.tasks t WHERE EXISTS (SELECT FROM stent.item i WHERE i.task_id = t.id) AND function = 'mr_gone' ORDER BY id;
+
 SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.child) AS children;
 SET stent.clock = '2026-03-01';
 SELECT stent.purge_dead_letters('0') >= 0 AS purged;
