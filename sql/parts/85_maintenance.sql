@@ -70,6 +70,7 @@ DECLARE
     kept bigint;
     remembered bigint;
     kept_maps bigint;
+    kept_items bigint;
     kept_of_trees bigint;
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', leaf);
@@ -85,9 +86,14 @@ BEGIN
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a WHERE a.chunk = -1 '
                    'AND stent._map_serves(a.id, a.finished_at) ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_maps = ROW_COUNT;
+    -- what became of an item that was replayed belongs to its map as long as that is known
+    EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a WHERE a.parent_id IS NOT NULL '
+                   'AND EXISTS (SELECT FROM stent.item i WHERE i.map_id = a.parent_id AND i.task_id = a.id) '
+                   'ON CONFLICT DO NOTHING', leaf);
+    GET DIAGNOSTICS kept_items = ROW_COUNT;
     -- an execution lives as long as any of its tasks, whatever has become of its root;
     -- what a dead letter that is replayed finds there, the context, goes with its root, and
-    -- the results that its steps have taken with its children
+    -- the results that its steps have taken with its children; a chunk has its items with its map
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
                    'JOIN (SELECT o.execution_id, bool_or(o.lives) AS lives '
                          'FROM (SELECT c.execution_id, true AS lives FROM stent.child c '
@@ -95,6 +101,8 @@ BEGIN
                          'GROUP BY o.execution_id) e ON e.execution_id = a.execution_id '
                    'WHERE e.lives OR a.id = a.execution_id '
                    'OR EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = a.parent_id) '
+                   'OR (a.chunk = -1 AND EXISTS (SELECT FROM stent.dead_letter d '
+                        'WHERE d.execution_id = a.execution_id AND d.parent_id = a.id AND d.chunk >= 0)) '
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
@@ -118,7 +126,7 @@ BEGIN
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id), '
                    'e AS (DELETE FROM stent.progress_entry e USING gone g WHERE e.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
-    RETURN gone - kept - remembered - kept_maps - kept_of_trees;
+    RETURN gone - kept - remembered - kept_maps - kept_items - kept_of_trees;
 END
 $$;
 COMMENT ON FUNCTION stent._empty_partition(regclass) IS 'private: removes or keeps what belongs to the rows of an archive partition';
@@ -144,6 +152,10 @@ BEGIN
               AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = k.id)
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = k.parent_id)
+              AND NOT EXISTS (SELECT FROM stent.item i WHERE i.map_id = k.parent_id AND i.task_id = k.id)
+              AND (k.chunk IS DISTINCT FROM -1
+                   OR NOT EXISTS (SELECT FROM stent.dead_letter d
+                                  WHERE d.execution_id = k.execution_id AND d.parent_id = k.id AND d.chunk >= 0))
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
               AND (k.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(k.id, k.finished_at))
@@ -210,6 +222,11 @@ BEGIN
                                                      AND a.finished_at + m.ttl > stent.now())
           AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = a.execution_id)
           AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = a.id)
+          AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = a.parent_id)
+          AND NOT EXISTS (SELECT FROM stent.item i WHERE i.map_id = a.parent_id AND i.task_id = a.id)
+          AND (a.chunk IS DISTINCT FROM -1
+               OR NOT EXISTS (SELECT FROM stent.dead_letter d
+                              WHERE d.execution_id = a.execution_id AND d.parent_id = a.id AND d.chunk >= 0))
           AND (a.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(a.id, a.finished_at))
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
