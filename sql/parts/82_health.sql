@@ -184,6 +184,41 @@ END
 $$;
 COMMENT ON FUNCTION stent._horizon_problem(jsonb, bigint) IS 'private: the sentence about the vacuum horizon, or NULL';
 
+-- Of each role, the task that could have gone on, or become ready, for the longest time, and that
+-- nobody has looked at: of entries that are due at a time the first, of the nudges the first some.
+CREATE FUNCTION stent._unpromoted(OUT task_id bigint, OUT waits boolean, OUT since timestamp)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
+DECLARE
+    nudges_at constant timestamp := '2000-01-01';
+    at_once constant integer := 100;
+    role integer := -1;
+BEGIN
+    LOOP
+        role := (SELECT min(d.role_key) FROM stent.due d WHERE d.role_key > role);
+        EXIT WHEN role IS NULL;
+        SELECT o.task_id, o.waits, o.since INTO task_id, waits, since
+        FROM ((SELECT d.task_id, d.kind = 'w' AS waits, d.due_at AS since
+               FROM stent.due d
+               WHERE d.role_key = role AND d.due_at > nudges_at AND d.due_at <= stent.now() AND d.kind IN ('r', 'w')
+               ORDER BY d.due_at, d.task_id LIMIT 1)
+              UNION ALL
+              SELECT n.line, true, w.since
+              FROM (SELECT DISTINCT f.line
+                    FROM (SELECT d.line FROM stent.due d
+                          WHERE d.role_key = role AND d.due_at = nudges_at AND d.kind IN ('n', 'f') ORDER BY d.task_id LIMIT at_once) f) n
+              CROSS JOIN LATERAL stent._wait_over(n.line) w
+              WHERE w.how IS NOT NULL) o
+        ORDER BY o.since, o.task_id LIMIT 1;
+        IF task_id IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION stent._unpromoted() IS 'private: the task of each role that is due, or whose wait is over, for the longest time without anybody looking';
+
 CREATE FUNCTION stent.health() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
 DECLARE
@@ -243,7 +278,10 @@ BEGIN
         -- roles whose tasks nobody can run
         FOR item IN
             SELECT l.role, bool_or(r.oid IS NULL) AS missing
-            FROM stent._oldest_ready() o
+            FROM (SELECT o.lane_id, o.external FROM stent._oldest_ready() o
+                  UNION ALL
+                  SELECT t.lane_id, f.handler IS NULL
+                  FROM stent._unpromoted() u JOIN stent.task t ON t.id = u.task_id JOIN stent.function f ON f.id = t.function_id) o
             JOIN stent.lane l ON l.id = o.lane_id
             LEFT JOIN pg_roles r ON r.rolname = l.role
             WHERE NOT o.external AND (r.oid IS NULL OR (server.role_must_log_in AND NOT r.rolcanlogin))
@@ -266,6 +304,22 @@ BEGIN
             problems := problems || format('task %s (%s, queue %s, role %I) is ready for %s seconds and nobody runs tasks of its role: see stent.why(%1$s)',
                                            oldest.task_id, oldest.function, oldest.queue, oldest.role, oldest.age);
         END IF;
+        -- tasks that nobody lets go on
+        FOR item IN
+            SELECT u.task_id, u.waits, f.name AS function, l.queue, l.role, extract(epoch FROM stent.now() - u.since)::bigint AS age
+            FROM stent._unpromoted() u
+            JOIN stent.task t ON t.id = u.task_id
+            JOIN stent.lane l ON l.id = t.lane_id
+            JOIN stent.function f ON f.id = t.function_id
+            WHERE u.since < stent.now() - interval '1 minute'
+              AND NOT EXISTS (SELECT FROM stent._running_now() r JOIN stent.lane rl ON rl.id = r.lane_id WHERE rl.role = l.role)
+            ORDER BY u.since, u.task_id LIMIT 5
+        LOOP
+            problems := problems || format('task %s (%s, queue %s, role %I) %s %s seconds ago, and nobody %s: see stent.why(%1$s)',
+                                           item.task_id, item.function, item.queue, item.role,
+                                           CASE WHEN item.waits THEN 'waits for what happened' ELSE 'came due' END, item.age,
+                                           CASE WHEN item.waits THEN 'lets it go on' ELSE 'makes it ready' END);
+        END LOOP;
         -- tasks that nobody claims
         FOR item IN
             SELECT o.task_id, f.name AS function, l.queue, extract(epoch FROM stent.now() - o.ready_at)::bigint AS age,

@@ -228,8 +228,8 @@ DECLARE
     older bigint;
 BEGIN
     SELECT stent._line(t.function_id, t.concurrency_key) AS line, COALESCE(t.position, t.id) AS position,
-           t.concurrency_key, f.max_per_key INTO me
-    FROM stent.task t JOIN stent.function f ON f.id = t.function_id WHERE t.id = _why_blocked.id;
+           t.concurrency_key, f.max_per_key, w.role INTO me
+    FROM stent.task t JOIN stent.function f ON f.id = t.function_id JOIN stent.lane w ON w.id = t.lane_id WHERE t.id = _why_blocked.id;
     SELECT count(*) INTO older FROM (SELECT FROM stent.line l WHERE l.line = me.line AND l.position < me.position LIMIT 10001) o;
     SELECT t.id, t.state, t.due_at, w.role, w.queue, w.tags, f.name AS function, r.pid, k.worker, f.handler IS NULL AS external,
            (SELECT string_agg(stent._pause_text(p), '; ' ORDER BY p.queue, p.function_id)
@@ -251,6 +251,9 @@ BEGIN
                   CASE WHEN first.pid IS NOT NULL THEN format('is running by pid %s', first.pid)
                        WHEN first.worker IS NOT NULL THEN format('is leased by worker "%s"', first.worker)
                        WHEN first.state = 's' THEN format('waits for its retry at %s UTC', date_trunc('second', first.due_at))
+                       -- what a workflow of another role waits for is that role's to know
+                       WHEN first.state = 'w' THEN COALESCE((SELECT format('%s: see stent.why(%s)', n.what, first.id)
+                                                             FROM stent._waits_for(first.id) n WHERE first.role = me.role), 'waits')
                        WHEN first.state = 'b' THEN 'becomes ready at any moment'
                        ELSE 'is ready' || COALESCE(', but ' || COALESCE(first.paused,
                            CASE WHEN first.external THEN COALESCE(stent._no_worker(first.function, first.queue, first.tags),
@@ -259,31 +262,32 @@ END
 $$;
 COMMENT ON FUNCTION stent._why_blocked(bigint) IS 'private: which tasks of its concurrency key a blocked task waits for';
 
--- What a waiting task waits for, and, if that has happened, why it does not go on.
-CREATE FUNCTION stent._why_waiting(id bigint, task_role text) RETURNS text
+-- What a waiting task waits for, where to look next, and, if the wait is over, why it does not go on.
+CREATE FUNCTION stent._why_waiting(id bigint, task_role text, external boolean) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     w record;
+    ended record;
     other text;
 BEGIN
     SELECT * INTO w FROM stent._waits_for(id);
     IF w.what IS NULL THEN
         RETURN 'It waits, but for nothing any more: it goes on at any moment.';
-    ELSIF w.on_task IS NOT NULL THEN
+    END IF;
+    SELECT * INTO ended FROM stent._wait_over(id);
+    IF w.on_task IS NOT NULL THEN
         SELECT v.state INTO other FROM stent.tasks v WHERE v.id = w.on_task;
         other := CASE WHEN other IS NULL THEN 'is gone' WHEN other IN ('completed', 'failed') THEN 'has ' || other
                       WHEN other = 'timed_out' THEN 'has timed out' WHEN other = 'cancelled' THEN 'was cancelled' ELSE 'is ' || other END;
+        other := format('; task %s %s%s', w.on_task, other, CASE WHEN ended.how IS NULL THEN format(': see stent.why(%s)', w.on_task) ELSE '' END);
     END IF;
-    RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since),
-                  CASE WHEN w.on_task IS NULL THEN '' ELSE format('; task %s %s%s', w.on_task, other,
-                       CASE WHEN w.happened THEN '' ELSE format(': see stent.why(%s)', w.on_task) END) END,
-                  CASE WHEN w.happened IS NOT TRUE THEN ''
-                       WHEN w.on_task IS NULL THEN '; that has happened' ELSE '' END ||
-                  CASE WHEN w.happened IS NOT TRUE THEN ''
+    RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since), other,
+                  CASE WHEN w.on_task IS NOT NULL AND ended.how = 'that is over' THEN '' ELSE '; ' || ended.how END ||
+                  CASE WHEN external THEN COALESCE(', but ' || stent._not_served() || ', or have a worker claim', '; it goes on at any moment')
                        ELSE COALESCE(', but ' || stent._role_not_served(task_role), '; it goes on at any moment') END);
 END
 $$;
-COMMENT ON FUNCTION stent._why_waiting(bigint, text) IS 'private: what a waiting task waits for';
+COMMENT ON FUNCTION stent._why_waiting(bigint, text, boolean) IS 'private: what a waiting task waits for';
 
 CREATE FUNCTION stent._why(id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
@@ -298,10 +302,11 @@ DECLARE
     canceller constant integer := stent._canceller(id);
     reason text;
 BEGIN
-    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed, COALESCE(k.lost, 0)::integer AS lost INTO t
+    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed, COALESCE(k.lost, 0)::integer AS lost, l.chunks INTO t
     FROM stent.tasks v
     JOIN stent.function f ON f.name = v.function
     LEFT JOIN stent.task k ON k.id = v.id
+    LEFT JOIN stent.lane l ON l.id = k.lane_id
     WHERE v.id = _why.id;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -351,7 +356,7 @@ BEGIN
                           stent._lost_text(t.lost));
         END IF;
     ELSIF t.state = 'waiting' THEN
-        RETURN stent._why_waiting(id, t.role);
+        RETURN stent._why_waiting(id, t.role, t.handler IS NULL);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
         RETURN format('It is %s.', t.state);
     END IF;
@@ -375,7 +380,9 @@ BEGIN
         RETURN format('It was taken by %s, which has not committed yet.', stent._transaction_name(entry.taken_by));
     END IF;
     IF t.handler IS NULL AND t.state = 'ready' THEN
-        RETURN stent._why_external(t.function, t.queue, t.tags, t.function_id, t.lost);
+        -- nobody tells whether it takes chunks
+        RETURN stent._why_external(t.function, t.queue, t.tags, t.function_id, t.lost)
+               || CASE WHEN t.chunks THEN ' It is a chunk of a map: only workers that claim chunks take it, such as stent worker since 0.5.' ELSE '' END;
     END IF;
     IF reason IS NOT NULL THEN
         RETURN format('It is %s, but %s.', CASE t.state WHEN 'ready' THEN 'ready' ELSE 'due since ' || date_trunc('second', t.due_at) || ' UTC' END,

@@ -31,14 +31,14 @@ WHERE m.id = $1
 $$;
 COMMENT ON FUNCTION stent._map_counts(bigint) IS 'private: how far a map is; NULL: nothing is known of it';
 
--- How many of these tasks live; of very many it looks at the first 10000.
-CREATE FUNCTION stent._still_live(ids jsonb) RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT count(*)
-FROM (SELECT DISTINCT e::bigint AS id FROM jsonb_array_elements_text(jsonb_path_query_array($1, '$[0 to 9999]')) e) w
-WHERE EXISTS (SELECT FROM stent.task t WHERE t.id = w.id)
+-- How many of these tasks live, and the first of them in this order.
+CREATE FUNCTION stent._still_live(ids jsonb, OUT n bigint, OUT first bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+SELECT count(DISTINCT t.id), (array_agg(t.id ORDER BY w.at))[1]
+FROM (SELECT e::bigint AS id, at FROM jsonb_array_elements_text($1) WITH ORDINALITY a (e, at)) w
+CROSS JOIN LATERAL (SELECT k.id FROM stent.task k WHERE k.id = w.id OFFSET 0) t
 $$;
-COMMENT ON FUNCTION stent._still_live(jsonb) IS 'private: how many of these tasks have not ended';
+COMMENT ON FUNCTION stent._still_live(jsonb) IS 'private: how many of these tasks have not ended, and the first of them';
 
 CREATE FUNCTION stent._step_waits_for(
     kind text, name text, child_id bigint, wake_at timestamp, detail jsonb)
@@ -54,7 +54,7 @@ BEGIN
         WHEN 'signal' THEN
             RETURN format('waits for signal "%s"%s', COALESCE(detail ->> 'name', name), until);
         WHEN 'await_all' THEN
-            RETURN format('waits for %s of %s tasks%s', stent._still_live(detail -> 'ids'),
+            RETURN format('waits for %s of %s tasks%s', (SELECT l.n FROM stent._still_live(detail -> 'ids') l),
                           jsonb_array_length(detail -> 'ids'), until);
         WHEN 'map' THEN
             counts := stent._map_counts(child_id);
@@ -69,9 +69,8 @@ END
 $$;
 COMMENT ON FUNCTION stent._step_waits_for(text, text, bigint, timestamp, jsonb) IS 'private: what a step that is not done waits for';
 
--- What a waiting task waits for, and since when; which task that is, if it is one; and whether
--- it has happened, so that the task goes on as soon as somebody looks.
-CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint, OUT happened boolean)
+-- What a waiting task waits for, and since when; which task that is, the first one if they are many.
+CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     t record;
@@ -86,23 +85,66 @@ BEGIN
         counts := stent._map_counts(id);
         what := format('waits for its chunks: %s of %s done', counts ->> 'chunks_done', counts ->> 'chunks');
         since := t.created_at;
+        on_task := (SELECT min(k.task_id) FROM stent.child k WHERE k.execution_id = t.execution_id AND k.parent_id = _waits_for.id);
         RETURN;
     END IF;
     SELECT * INTO s FROM stent.step k WHERE k.task_id = _waits_for.id ORDER BY k.position DESC LIMIT 1;
     IF s.state = 'w' THEN
         what := stent._step_waits_for(s.kind, s.name, s.child_id, s.wake_at, s.detail);
         since := s.created_at;
-        on_task := s.child_id;
-        happened := COALESCE(s.wake_at <= stent.now(), false)
-            OR CASE s.kind WHEN 'signal' THEN
-                        EXISTS (SELECT FROM stent.signal g WHERE g.execution_id = t.execution_id AND g.name = s.detail ->> 'name'
-                                                             AND g.number > (s.detail ->> 'after')::bigint)
-                    WHEN 'await_all' THEN stent._still_live(s.detail -> 'ids') = 0
-                    ELSE s.child_id IS NOT NULL AND NOT EXISTS (SELECT FROM stent.task k WHERE k.id = s.child_id) END;
+        on_task := CASE s.kind WHEN 'await_all' THEN (SELECT l.first FROM stent._still_live(s.detail -> 'ids') l) ELSE s.child_id END;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION stent._waits_for(bigint) IS 'private: what a waiting task waits for; NULL where it does not wait';
+
+-- Whether the wait of a waiting task is over, so that it goes on as soon as somebody looks: in
+-- words, and since when.
+CREATE FUNCTION stent._wait_over(id bigint, OUT how text, OUT since timestamp)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
+DECLARE
+    w record;
+    t record;
+    s record;
+BEGIN
+    SELECT * INTO w FROM stent._waits_for(_wait_over.id);
+    IF w.what IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT k.chunk, k.execution_id, k.deadline INTO t FROM stent.task k WHERE k.id = _wait_over.id;
+    IF t.chunk = -1 AND w.on_task IS NULL THEN
+        how := 'those that were begun have ended';
+        since := (SELECT max(c.finished_at) FROM stent.chunk c WHERE c.map_id = _wait_over.id);
+    END IF;
+    SELECT * INTO s FROM stent.step k WHERE k.task_id = _wait_over.id ORDER BY k.position DESC LIMIT 1;
+    IF s.kind = 'signal' THEN
+        SELECT 'it was sent', g.sent_at INTO how, since FROM stent.signal g
+        WHERE g.execution_id = t.execution_id AND g.name = s.detail ->> 'name' AND g.number > (s.detail ->> 'after')::bigint;
+    ELSIF s.kind = 'await_all' THEN
+        SELECT CASE WHEN w.on_task IS NULL THEN 'all have ended' ELSE 'one of them has failed' END,
+               CASE WHEN w.on_task IS NULL THEN max(r.finished_at) ELSE min(r.finished_at) END
+        INTO how, since
+        FROM stent._task_rows r
+        WHERE r.id = ANY (ARRAY(SELECT e::bigint FROM jsonb_array_elements_text(s.detail -> 'ids') e))
+          AND (w.on_task IS NULL OR r.state IN ('f', 't', 'x'))
+        HAVING w.on_task IS NULL OR count(*) > 0;
+    ELSIF w.on_task IS NOT NULL AND NOT EXISTS (SELECT FROM stent.task k WHERE k.id = w.on_task) THEN
+        how := 'that is over';
+        since := (SELECT r.finished_at FROM stent._task_rows r WHERE r.id = w.on_task);
+    END IF;
+    IF how IS NULL AND s.wake_at <= stent.now() THEN
+        how := 'that time is over';
+        since := s.wake_at;
+    END IF;
+    IF how IS NULL AND t.deadline <= stent.now() THEN
+        how := 'its max_duration is over';
+        since := t.deadline;
+    END IF;
+    -- what it waited for may be gone
+    since := CASE WHEN how IS NOT NULL THEN COALESCE(since, w.since) END;
+END
+$$;
+COMMENT ON FUNCTION stent._wait_over(bigint) IS 'private: how the wait of a waiting task has ended, and when; NULL where it has not';
 
 -- The children of a task, live and finished, by id.
 CREATE FUNCTION stent._children(execution_id bigint, parent_id bigint, max integer)

@@ -6,7 +6,7 @@ CREATE FUNCTION stent._newest(
     state text, function text, queue text, max_rows integer, viewer text, admin boolean)
 RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_variable
 DECLARE
     stored constant "char" := CASE state WHEN 'scheduled' THEN 's' WHEN 'blocked' THEN 'b' WHEN 'ready' THEN 'r' WHEN 'running' THEN 'r'
