@@ -167,11 +167,31 @@ stent_stop(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(serve(false) ? 1 : 0);
 }
 
+/*
+ * Workers have been told what the version before offers. They are to start again, which the
+ * answer to their next sign of life tells them; what they have leased stays theirs.
+ */
+static void
+dismiss_workers(void)
+{
+	ColdSql cold;
+
+	if (!store_has_relation("worker"))
+		return;
+	cold_begin(&cold);
+	if (SPI_execute("UPDATE stent.worker SET state = 'stopped', busy = NULL, stopped_at = stent.now() "
+					"WHERE stopped_at IS NULL",
+					false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "dismissing workers failed");
+	cold_end(&cold);
+}
+
 /* The end of the install and upgrade scripts: there is something to serve. */
 PG_FUNCTION_INFO_V1(stent_installed);
 Datum
 stent_installed(PG_FUNCTION_ARGS)
 {
+	dismiss_workers();
 	announce_database();
 	PG_RETURN_VOID();
 }

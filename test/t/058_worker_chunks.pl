@@ -1,6 +1,6 @@
 # Chunks of maps in a worker: items run one after the other in one slot and end one by
 # one; leases, drains, kills, cancellation and timeouts in the middle of a chunk; a
-# database that knows no chunks.
+# database that knows no chunks, and then does.
 use strict;
 use warnings;
 use FindBin;
@@ -191,6 +191,10 @@ $worker = worker_start($node, 'modern', { functions => \%functions }, database =
 my $id = $node->safe_psql('old', q{SELECT stent.dispatch('doubles', '{"n": 1}')});
 comes($node, "SELECT result FROM stent.tasks WHERE id = $id", 'a database of 0.4 is served', database => 'old', expected => '"ordinary"');
 unlike(slurp_file($worker->{log}), qr/level=(error|warn)/, 'without complaints');
+# updated while the worker is there, which learns of chunks
+$node->safe_psql('old', 'ALTER EXTENSION stent UPDATE');
+$map = $node->safe_psql('old', q{SELECT stent.map_query('doubles', 'SELECT generate_series(1, 3)')});
+comes($node, "SELECT state FROM stent.tasks WHERE id = $map", 'once it is updated, the same worker runs chunks', database => 'old', expected => 'completed');
 worker_signal($worker, 'TERM');
 worker_ends($worker, 0, 'it leaves that, too');
 
