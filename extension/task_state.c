@@ -218,6 +218,9 @@ finish(Store *store, Task *task, TaskState from)
 {
 	if (from != TASK_NEW)
 		erase_live(store, task, from);
+	/* when its wait would have run out is no due time */
+	if (from == TASK_WAITING)
+		task->due_at = NO_TIME;
 	tally(task);
 	announce_finished(task->id, task->state != TASK_COMPLETED);
 	waiting_tell(store, task, task->parent_bucket);
