@@ -326,6 +326,9 @@ BEGIN
                           t.error ->> 'code', rtrim(t.error ->> 'message', '.'),
                           CASE WHEN EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = _why.id)
                                THEN format('It is a dead letter: stent.replay(%s) runs it again.', id)
+                                    -- whether because of this one, that call finds out
+                                    || COALESCE((SELECT format(' Its parent, task %s, has failed, too: revive_parent => true brings that back with it.', p.id)
+                                                 FROM stent.dead_letter p WHERE p.id = t.parent_id), '')
                                ELSE 'Its dead letter was discarded.' END);
         WHEN 'timed_out' THEN
             RETURN format('It timed out at %s UTC: %s.', date_trunc('second', t.finished_at), t.error ->> 'message');

@@ -125,6 +125,7 @@ SELECT wq(:all);
 SET SESSION AUTHORIZATION wq_app;
 CALL wq_run();
 SELECT wq(:all);
+SELECT wq(d.id) FROM stent.dead_letters d WHERE d.id <> :all;
 SELECT stent.discard_many('wq_all'), stent.discard_many('wq_outside');
 SELECT stent.cancel(id) FROM stent.tasks WHERE parent_id = :all AND state = 'ready';
 -- also where they are more than a few thousand
@@ -170,6 +171,10 @@ SELECT wq(:flow);
 SET stent.clock = '2026-01-01 03:06:00';
 SELECT wq(:flow);
 SELECT stent.cancel(:flow);
+
+-- the end of a wait is no due time, least of all of a task that has ended
+SELECT function, state, due_at FROM stent.tasks WHERE id IN (:sleeper, :map, :flow) ORDER BY id;
+SELECT count(*) FROM stent.tasks WHERE due_at = 'infinity';
 
 -- for the tests that follow
 SELECT count(*) FROM stent.claim('wq_w');
