@@ -179,9 +179,10 @@ dismiss_workers(void)
 	if (!store_has_relation("worker"))
 		return;
 	cold_begin(&cold);
-	if (SPI_execute("UPDATE stent.worker SET state = 'stopped', busy = NULL, stopped_at = stent.now() "
-					"WHERE stopped_at IS NULL",
-					false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute(
+			"UPDATE stent.worker SET state = 'stopped', busy = NULL, stopped_at = stent.now() "
+			"WHERE stopped_at IS NULL",
+			false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "dismissing workers failed");
 	cold_end(&cold);
 }
