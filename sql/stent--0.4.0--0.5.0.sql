@@ -111,8 +111,8 @@ CREATE INDEX chunk_task_id_idx ON stent.chunk (task_id);
 COMMENT ON TABLE stent.chunk IS 'private: chunks of maps: items, progress and results';
 
 -- Items that failed for good; number counts from 0 through all chunks. task_id: the dead
--- letter that stands for the item. replaced: it was replayed, and its result took the
--- item's place before the map ended.
+-- letter that stands for the item; its chunk's task, where that came to no good end. replaced:
+-- it was replayed, and its result took the item's place before the map ended.
 CREATE TABLE stent.item (
     map_id bigint NOT NULL,
     number bigint NOT NULL,
@@ -688,32 +688,276 @@ SELECT pg_catalog.jsonb_build_object('counters', COALESCE((
            + (SELECT pg_catalog.count(*) FROM stent.task t WHERE t.id = $2))
 $$;
 
--- What a waiting task waits for, and, if that has happened, why it does not go on.
-CREATE FUNCTION stent._why_waiting(id bigint, task_role text) RETURNS text
+-- Of each role, the task that could have gone on, or become ready, for the longest time, and that
+-- nobody has looked at: of entries that are due at a time the first, of the nudges the first some.
+CREATE FUNCTION stent._unpromoted(OUT task_id bigint, OUT waits boolean, OUT since timestamp)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
+DECLARE
+    nudges_at constant timestamp := '2000-01-01';
+    at_once constant integer := 100;
+    role integer := -1;
+BEGIN
+    LOOP
+        role := (SELECT min(d.role_key) FROM stent.due d WHERE d.role_key > role);
+        EXIT WHEN role IS NULL;
+        SELECT o.task_id, o.waits, o.since INTO task_id, waits, since
+        FROM ((SELECT d.task_id, d.kind = 'w' AS waits, d.due_at AS since
+               FROM stent.due d
+               WHERE d.role_key = role AND d.due_at > nudges_at AND d.due_at <= stent.now() AND d.kind IN ('r', 'w')
+               ORDER BY d.due_at, d.task_id LIMIT 1)
+              UNION ALL
+              SELECT n.line, true, w.since
+              FROM (SELECT DISTINCT f.line
+                    FROM (SELECT d.line FROM stent.due d
+                          WHERE d.role_key = role AND d.due_at = nudges_at AND d.kind IN ('n', 'f') ORDER BY d.task_id LIMIT at_once) f) n
+              CROSS JOIN LATERAL stent._wait_over(n.line) w
+              WHERE w.how IS NOT NULL) o
+        ORDER BY o.since, o.task_id LIMIT 1;
+        IF task_id IS NOT NULL THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION stent._unpromoted() IS 'private: the task of each role that is due, or whose wait is over, for the longest time without anybody looking';
+
+CREATE OR REPLACE FUNCTION stent.health() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
+DECLARE
+    server record;
+    installed text;
+    identity jsonb;
+    processes constant jsonb := stent._processes();
+    horizon constant jsonb := stent._horizon();
+    not_served constant text := stent._not_served();
+    paused jsonb;
+    workers record;
+    leases record;
+    oldest record;
+    problems text[] := '{}';
+    notes text[] := '{}';
+    item record;
+BEGIN
+    SELECT * INTO server FROM stent._server();
+    SELECT e.extversion INTO installed FROM pg_extension e WHERE e.extname = 'stent';
+    IF to_regprocedure('stent._identity_report()') IS NOT NULL THEN
+        EXECUTE 'SELECT stent._identity_report()' INTO identity;
+    END IF;
+    SELECT o.task_id, f.name AS function, l.queue, l.role, extract(epoch FROM stent.now() - o.ready_at)::bigint AS age,
+           o.external,
+           EXISTS (SELECT FROM stent._running_now() r JOIN stent.lane rl ON rl.id = r.lane_id WHERE rl.role = l.role) AS attended
+    INTO oldest
+    FROM stent._oldest_ready() o
+    JOIN stent.lane l ON l.id = o.lane_id
+    JOIN stent.function f ON f.id = o.function_id
+    WHERE NOT EXISTS (SELECT FROM stent._pauses(l.queue, l.function_id))
+    ORDER BY o.external, o.ready_at, o.task_id LIMIT 1;
+
+    SELECT count(*) FILTER (WHERE w.live) AS live, count(*) FILTER (WHERE w.state = 'lost') AS lost INTO workers
+    FROM stent.workers w;
+    SELECT COALESCE(sum(n.leased), 0) AS leased, COALESCE(sum(n.expired), 0) AS expired,
+           min(n.expires_at) FILTER (WHERE n.expired > 0) AS expires_at INTO leases
+    FROM stent._leases() n;
+
+    IF installed <> server.library_version THEN
+        problems := problems || format('the library is of version %s, the extension of version %s: run ALTER EXTENSION stent UPDATE%s',
+            server.library_version, installed,
+            CASE WHEN server.preloaded THEN ', or restart the server if the library is the older one' END);
+    END IF;
+    IF server.in_recovery THEN
+        notes := notes || not_served;
+    ELSIF not_served IS NOT NULL AND (server.state IS DISTINCT FROM 'other version' OR installed = server.library_version) THEN
+        problems := problems || not_served;
+    END IF;
+    IF NOT server.in_recovery THEN
+        IF server.preloaded AND server.max_executors = 0 THEN
+            problems := problems || text 'stent.max_executors is 0, so no executor runs: raise it and reload';
+        END IF;
+        IF server.exhausted_since IS NOT NULL THEN
+            problems := problems || format('no background worker slot is free since %s UTC: raise max_worker_processes (restart), or lower stent.max_executors',
+                                           date_trunc('second', server.exhausted_since));
+        END IF;
+        -- roles whose tasks nobody can run
+        FOR item IN
+            SELECT l.role, bool_or(r.oid IS NULL) AS missing
+            FROM (SELECT o.lane_id, o.external FROM stent._oldest_ready() o
+                  UNION ALL
+                  SELECT t.lane_id, f.handler IS NULL
+                  FROM stent._unpromoted() u JOIN stent.task t ON t.id = u.task_id JOIN stent.function f ON f.id = t.function_id) o
+            JOIN stent.lane l ON l.id = o.lane_id
+            LEFT JOIN pg_roles r ON r.rolname = l.role
+            WHERE NOT o.external AND (r.oid IS NULL OR (server.role_must_log_in AND NOT r.rolcanlogin))
+            GROUP BY l.role ORDER BY l.role
+        LOOP
+            problems := problems || CASE WHEN item.missing
+                THEN format('tasks wait of role %I, which does not exist any more: create it again, or rename it back', item.role)
+                ELSE format('tasks wait of role %I, which cannot log in: ALTER ROLE %1$I LOGIN', item.role) END;
+        END LOOP;
+        FOR item IN
+            SELECT r.rolname AS role, w.since, w.problem
+            FROM stent._waiting_roles() w JOIN pg_roles r ON r.oid = w.role
+            WHERE server.state = 'served' AND w.problem IS NOT NULL AND (r.rolcanlogin OR NOT server.role_must_log_in)
+            ORDER BY w.since
+        LOOP
+            problems := problems || format('role %I waits for an executor since %s UTC: %s', item.role,
+                                           date_trunc('second', item.since), item.problem);
+        END LOOP;
+        IF oldest.age > 60 AND NOT oldest.external AND NOT oldest.attended THEN
+            problems := problems || format('task %s (%s, queue %s, role %I) is ready for %s seconds and nobody runs tasks of its role: see stent.why(%1$s)',
+                                           oldest.task_id, oldest.function, oldest.queue, oldest.role, oldest.age);
+        END IF;
+        -- tasks that nobody lets go on
+        FOR item IN
+            SELECT u.task_id, u.waits, f.name AS function, l.queue, l.role, extract(epoch FROM stent.now() - u.since)::bigint AS age
+            FROM stent._unpromoted() u
+            JOIN stent.task t ON t.id = u.task_id
+            JOIN stent.lane l ON l.id = t.lane_id
+            JOIN stent.function f ON f.id = t.function_id
+            WHERE u.since < stent.now() - interval '1 minute'
+              AND NOT EXISTS (SELECT FROM stent._running_now() r JOIN stent.lane rl ON rl.id = r.lane_id WHERE rl.role = l.role)
+            ORDER BY u.since, u.task_id LIMIT 5
+        LOOP
+            problems := problems || format('task %s (%s, queue %s, role %I) %s %s seconds ago, and nobody %s: see stent.why(%1$s)',
+                                           item.task_id, item.function, item.queue, item.role,
+                                           CASE WHEN item.waits THEN 'waits for what happened' ELSE 'came due' END, item.age,
+                                           CASE WHEN item.waits THEN 'lets it go on' ELSE 'makes it ready' END);
+        END LOOP;
+        -- tasks that nobody claims
+        FOR item IN
+            SELECT o.task_id, f.name AS function, l.queue, extract(epoch FROM stent.now() - o.ready_at)::bigint AS age,
+                   stent._no_worker(f.name, l.queue, l.tags) AS reason
+            FROM stent._oldest_ready() o
+            JOIN stent.lane l ON l.id = o.lane_id
+            JOIN stent.function f ON f.id = o.function_id
+            WHERE o.external AND o.ready_at < stent.now() - interval '1 minute'
+              AND NOT EXISTS (SELECT FROM stent._pauses(l.queue, l.function_id))
+              AND stent._no_worker(f.name, l.queue, l.tags) IS NOT NULL
+            ORDER BY o.ready_at, o.task_id LIMIT 5
+        LOOP
+            problems := problems || format('task %s (%s, queue %s) is ready for %s seconds and %s', item.task_id, item.function,
+                                           item.queue, item.age, item.reason);
+        END LOOP;
+        IF leases.expired > 0 AND leases.expires_at < stent.now() - interval '1 minute' THEN
+            problems := problems || format('%s expired, the first at %s UTC, and nobody takes the tasks over: the next claim does, or the scheduler of a database that is served',
+                                           CASE leases.expired WHEN 1 THEN 'the lease of 1 task has' ELSE 'the leases of ' || leases.expired || ' tasks have' END,
+                                           date_trunc('second', leases.expires_at));
+        END IF;
+        problems := problems || stent._horizon_problem(horizon, server.dead_entries);
+    END IF;
+    problems := array_remove(problems, NULL);
+    -- somebody wanted that: it is told, and no problem
+    SELECT notes || COALESCE(array_agg(stent._pause_text(p) ORDER BY p.queue, f.name), '{}'),
+           COALESCE(jsonb_agg(jsonb_build_object('queue', nullif(p.queue, ''), 'function', f.name,
+               'since', p.paused_at, 'by', p.paused_by) ORDER BY p.queue, f.name), '[]')
+    INTO notes, paused
+    FROM stent.pause p LEFT JOIN stent.function f ON f.id = p.function_id;
+    -- restarted under another name, or broken: who looks at the worker knows
+    SELECT notes || COALESCE(array_agg(format('worker "%s" is lost: it was seen last at %s UTC and did not say that it stops',
+                                              w.name, date_trunc('second', w.seen_at)) ORDER BY w.seen_at DESC), '{}')
+    INTO notes
+    FROM (SELECT v.name, v.seen_at FROM stent.workers v WHERE v.state = 'lost' ORDER BY v.seen_at DESC, v.name LIMIT 10) w;
+
+    RETURN jsonb_build_object(
+        'ok', cardinality(problems) = 0,
+        'problems', to_jsonb(problems),
+        'notes', to_jsonb(notes),
+        'library_version', server.library_version,
+        'extension_version', installed,
+        'preloaded', server.preloaded,
+        'in_recovery', server.in_recovery,
+        'database', jsonb_build_object(
+            'name', current_database(),
+            'served', COALESCE(server.state = 'served', false),
+            'state', COALESCE(server.state, 'not preloaded'),
+            'problem', server.problem,
+            'stopped', COALESCE(server.state = 'stopped', false),
+            'adopted', COALESCE(identity -> 'adopted', to_jsonb(server.state <> 'not adopted')),
+            'adopted_why', identity -> 'why',
+            'counted', COALESCE(server.counted, false),
+            'dead_entries', server.dead_entries),
+        'processes', processes,
+        'paused', paused,
+        'workers', jsonb_build_object('live', workers.live, 'lost', workers.lost, 'leased', leases.leased,
+                                      'expired', leases.expired, 'expired_since', leases.expires_at),
+        'oldest_claimable', CASE WHEN oldest.task_id IS NOT NULL THEN jsonb_build_object(
+            'id', oldest.task_id, 'function', oldest.function, 'queue', oldest.queue, 'role', oldest.role,
+            'external', oldest.external, 'age_seconds', greatest(oldest.age, 0)) END,
+        'horizon', horizon);
+END
+$$;
+
+-- Why a blocked task is so: the first of those before it, which has to end.
+CREATE OR REPLACE FUNCTION stent._why_blocked(id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    me record;
+    first record;
+    older bigint;
+BEGIN
+    SELECT stent._line(t.function_id, t.concurrency_key) AS line, COALESCE(t.position, t.id) AS position,
+           t.concurrency_key, f.max_per_key, w.role INTO me
+    FROM stent.task t JOIN stent.function f ON f.id = t.function_id JOIN stent.lane w ON w.id = t.lane_id WHERE t.id = _why_blocked.id;
+    SELECT count(*) INTO older FROM (SELECT FROM stent.line l WHERE l.line = me.line AND l.position < me.position LIMIT 10001) o;
+    SELECT t.id, t.state, t.due_at, w.role, w.queue, w.tags, f.name AS function, r.pid, k.worker, f.handler IS NULL AS external,
+           (SELECT string_agg(stent._pause_text(p), '; ' ORDER BY p.queue, p.function_id)
+            FROM stent._pauses(w.queue, t.function_id) p) AS paused INTO first
+    FROM (SELECT l.task_id, l.position FROM stent.line l WHERE l.line = me.line AND l.position < me.position ORDER BY l.position LIMIT 1) o
+    JOIN stent.task t ON t.id = o.task_id
+    JOIN stent.lane w ON w.id = t.lane_id
+    JOIN stent.function f ON f.id = t.function_id
+    LEFT JOIN stent._running_now() r ON r.task_id = t.id
+    LEFT JOIN stent._leased_now() k ON k.task_id = t.id;
+    IF older < me.max_per_key OR first.id IS NULL THEN
+        RETURN format('It is blocked, but it is its turn by concurrency key "%s": it becomes ready at any moment.', me.concurrency_key);
+    END IF;
+    RETURN format('It is blocked: %s of concurrency key "%s" stand%s before it%s; %s.',
+                  CASE older WHEN 1 THEN '1 older task' WHEN 10001 THEN 'over 10000 older tasks' ELSE older || ' older tasks' END,
+                  me.concurrency_key, CASE older WHEN 1 THEN 's' ELSE '' END,
+                  CASE me.max_per_key WHEN 1 THEN '' ELSE format(', and %s of them may run at a time', me.max_per_key) END,
+                  format('task %s, the first, ', first.id) ||
+                  CASE WHEN first.pid IS NOT NULL THEN format('is running by pid %s', first.pid)
+                       WHEN first.worker IS NOT NULL THEN format('is leased by worker "%s"', first.worker)
+                       WHEN first.state = 's' THEN format('waits for its retry at %s UTC', date_trunc('second', first.due_at))
+                       -- what a workflow of another role waits for is that role's to know
+                       WHEN first.state = 'w' THEN COALESCE((SELECT format('%s: see stent.why(%s)', n.what, first.id)
+                                                             FROM stent._waits_for(first.id) n WHERE first.role = me.role), 'waits')
+                       WHEN first.state = 'b' THEN 'becomes ready at any moment'
+                       ELSE 'is ready' || COALESCE(', but ' || COALESCE(first.paused,
+                           CASE WHEN first.external THEN COALESCE(stent._no_worker(first.function, first.queue, first.tags),
+                                                             'waits for a worker to claim it') ELSE stent._role_not_served(first.role) END), '') END);
+END
+$$;
+
+-- What a waiting task waits for, where to look next, and, if the wait is over, why it does not go on.
+CREATE FUNCTION stent._why_waiting(id bigint, task_role text, external boolean) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     w record;
+    ended record;
     other text;
 BEGIN
     SELECT * INTO w FROM stent._waits_for(id);
     IF w.what IS NULL THEN
         RETURN 'It waits, but for nothing any more: it goes on at any moment.';
-    ELSIF w.on_task IS NOT NULL THEN
+    END IF;
+    SELECT * INTO ended FROM stent._wait_over(id);
+    IF w.on_task IS NOT NULL THEN
         SELECT v.state INTO other FROM stent.tasks v WHERE v.id = w.on_task;
         other := CASE WHEN other IS NULL THEN 'is gone' WHEN other IN ('completed', 'failed') THEN 'has ' || other
                       WHEN other = 'timed_out' THEN 'has timed out' WHEN other = 'cancelled' THEN 'was cancelled' ELSE 'is ' || other END;
+        other := format('; task %s %s%s', w.on_task, other, CASE WHEN ended.how IS NULL THEN format(': see stent.why(%s)', w.on_task) ELSE '' END);
     END IF;
-    RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since),
-                  CASE WHEN w.on_task IS NULL THEN '' ELSE format('; task %s %s%s', w.on_task, other,
-                       CASE WHEN w.happened THEN '' ELSE format(': see stent.why(%s)', w.on_task) END) END,
-                  CASE WHEN w.happened IS NOT TRUE THEN ''
-                       WHEN w.on_task IS NULL THEN '; that has happened' ELSE '' END ||
-                  CASE WHEN w.happened IS NOT TRUE THEN ''
+    RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since), other,
+                  CASE WHEN w.on_task IS NOT NULL AND ended.how = 'that is over' THEN '' ELSE '; ' || ended.how END ||
+                  CASE WHEN external THEN COALESCE(', but ' || stent._not_served() || ', or have a worker claim', '; it goes on at any moment')
                        ELSE COALESCE(', but ' || stent._role_not_served(task_role), '; it goes on at any moment') END);
 END
 $$;
 
-COMMENT ON FUNCTION stent._why_waiting(bigint, text) IS 'private: what a waiting task waits for';
+COMMENT ON FUNCTION stent._why_waiting(bigint, text, boolean) IS 'private: what a waiting task waits for';
 
 CREATE OR REPLACE FUNCTION stent._why(id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO, YMD' AS $$
@@ -728,10 +972,11 @@ DECLARE
     canceller constant integer := stent._canceller(id);
     reason text;
 BEGIN
-    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed, COALESCE(k.lost, 0)::integer AS lost INTO t
+    SELECT v.*, f.id AS function_id, f.handler, COALESCE(k.crashed, 0) AS crashed, COALESCE(k.lost, 0)::integer AS lost, l.chunks INTO t
     FROM stent.tasks v
     JOIN stent.function f ON f.name = v.function
     LEFT JOIN stent.task k ON k.id = v.id
+    LEFT JOIN stent.lane l ON l.id = k.lane_id
     WHERE v.id = _why.id;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -751,6 +996,9 @@ BEGIN
                           t.error ->> 'code', rtrim(t.error ->> 'message', '.'),
                           CASE WHEN EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = _why.id)
                                THEN format('It is a dead letter: stent.replay(%s) runs it again.', id)
+                                    -- whether because of this one, that call finds out
+                                    || COALESCE((SELECT format(' Its parent, task %s, has failed, too: revive_parent => true brings that back with it.', p.id)
+                                                 FROM stent.dead_letter p WHERE p.id = t.parent_id), '')
                                ELSE 'Its dead letter was discarded.' END);
         WHEN 'timed_out' THEN
             RETURN format('It timed out at %s UTC: %s.', date_trunc('second', t.finished_at), t.error ->> 'message');
@@ -781,7 +1029,7 @@ BEGIN
                           stent._lost_text(t.lost));
         END IF;
     ELSIF t.state = 'waiting' THEN
-        RETURN stent._why_waiting(id, t.role);
+        RETURN stent._why_waiting(id, t.role, t.handler IS NULL);
     ELSIF t.state NOT IN ('scheduled', 'ready') THEN
         RETURN format('It is %s.', t.state);
     END IF;
@@ -805,7 +1053,9 @@ BEGIN
         RETURN format('It was taken by %s, which has not committed yet.', stent._transaction_name(entry.taken_by));
     END IF;
     IF t.handler IS NULL AND t.state = 'ready' THEN
-        RETURN stent._why_external(t.function, t.queue, t.tags, t.function_id, t.lost);
+        -- nobody tells whether it takes chunks
+        RETURN stent._why_external(t.function, t.queue, t.tags, t.function_id, t.lost)
+               || CASE WHEN t.chunks THEN ' It is a chunk of a map: only workers that claim chunks take it, such as stent worker since 0.5.' ELSE '' END;
     END IF;
     IF reason IS NOT NULL THEN
         RETURN format('It is %s, but %s.', CASE t.state WHEN 'ready' THEN 'ready' ELSE 'due since ' || date_trunc('second', t.due_at) || ' UTC' END,
@@ -875,15 +1125,15 @@ $$;
 
 COMMENT ON FUNCTION stent._map_counts(bigint) IS 'private: how far a map is; NULL: nothing is known of it';
 
--- How many of these tasks live; of very many it looks at the first 10000.
-CREATE FUNCTION stent._still_live(ids jsonb) RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT count(*)
-FROM (SELECT DISTINCT e::bigint AS id FROM jsonb_array_elements_text(jsonb_path_query_array($1, '$[0 to 9999]')) e) w
-WHERE EXISTS (SELECT FROM stent.task t WHERE t.id = w.id)
+-- How many of these tasks live, and the first of them in this order.
+CREATE FUNCTION stent._still_live(ids jsonb, OUT n bigint, OUT first bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+SELECT count(DISTINCT t.id), (array_agg(t.id ORDER BY w.at))[1]
+FROM (SELECT e::bigint AS id, at FROM jsonb_array_elements_text($1) WITH ORDINALITY a (e, at)) w
+CROSS JOIN LATERAL (SELECT k.id FROM stent.task k WHERE k.id = w.id OFFSET 0) t
 $$;
 
-COMMENT ON FUNCTION stent._still_live(jsonb) IS 'private: how many of these tasks have not ended';
+COMMENT ON FUNCTION stent._still_live(jsonb) IS 'private: how many of these tasks have not ended, and the first of them';
 
 CREATE FUNCTION stent._step_waits_for(
     kind text, name text, child_id bigint, wake_at timestamp, detail jsonb)
@@ -899,7 +1149,7 @@ BEGIN
         WHEN 'signal' THEN
             RETURN format('waits for signal "%s"%s', COALESCE(detail ->> 'name', name), until);
         WHEN 'await_all' THEN
-            RETURN format('waits for %s of %s tasks%s', stent._still_live(detail -> 'ids'),
+            RETURN format('waits for %s of %s tasks%s', (SELECT l.n FROM stent._still_live(detail -> 'ids') l),
                           jsonb_array_length(detail -> 'ids'), until);
         WHEN 'map' THEN
             counts := stent._map_counts(child_id);
@@ -915,9 +1165,8 @@ $$;
 
 COMMENT ON FUNCTION stent._step_waits_for(text, text, bigint, timestamp, jsonb) IS 'private: what a step that is not done waits for';
 
--- What a waiting task waits for, and since when; which task that is, if it is one; and whether
--- it has happened, so that the task goes on as soon as somebody looks.
-CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint, OUT happened boolean)
+-- What a waiting task waits for, and since when; which task that is, the first one if they are many.
+CREATE FUNCTION stent._waits_for(id bigint, OUT what text, OUT since timestamp, OUT on_task bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     t record;
@@ -932,24 +1181,68 @@ BEGIN
         counts := stent._map_counts(id);
         what := format('waits for its chunks: %s of %s done', counts ->> 'chunks_done', counts ->> 'chunks');
         since := t.created_at;
+        on_task := (SELECT min(k.task_id) FROM stent.child k WHERE k.execution_id = t.execution_id AND k.parent_id = _waits_for.id);
         RETURN;
     END IF;
     SELECT * INTO s FROM stent.step k WHERE k.task_id = _waits_for.id ORDER BY k.position DESC LIMIT 1;
     IF s.state = 'w' THEN
         what := stent._step_waits_for(s.kind, s.name, s.child_id, s.wake_at, s.detail);
         since := s.created_at;
-        on_task := s.child_id;
-        happened := COALESCE(s.wake_at <= stent.now(), false)
-            OR CASE s.kind WHEN 'signal' THEN
-                        EXISTS (SELECT FROM stent.signal g WHERE g.execution_id = t.execution_id AND g.name = s.detail ->> 'name'
-                                                             AND g.number > (s.detail ->> 'after')::bigint)
-                    WHEN 'await_all' THEN stent._still_live(s.detail -> 'ids') = 0
-                    ELSE s.child_id IS NOT NULL AND NOT EXISTS (SELECT FROM stent.task k WHERE k.id = s.child_id) END;
+        on_task := CASE s.kind WHEN 'await_all' THEN (SELECT l.first FROM stent._still_live(s.detail -> 'ids') l) ELSE s.child_id END;
     END IF;
 END
 $$;
 
 COMMENT ON FUNCTION stent._waits_for(bigint) IS 'private: what a waiting task waits for; NULL where it does not wait';
+
+-- Whether the wait of a waiting task is over, so that it goes on as soon as somebody looks: in
+-- words, and since when.
+CREATE FUNCTION stent._wait_over(id bigint, OUT how text, OUT since timestamp)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
+DECLARE
+    w record;
+    t record;
+    s record;
+BEGIN
+    SELECT * INTO w FROM stent._waits_for(_wait_over.id);
+    IF w.what IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT k.chunk, k.execution_id, k.deadline INTO t FROM stent.task k WHERE k.id = _wait_over.id;
+    IF t.chunk = -1 AND w.on_task IS NULL THEN
+        how := 'those that were begun have ended';
+        since := (SELECT max(c.finished_at) FROM stent.chunk c WHERE c.map_id = _wait_over.id);
+    END IF;
+    SELECT * INTO s FROM stent.step k WHERE k.task_id = _wait_over.id ORDER BY k.position DESC LIMIT 1;
+    IF s.kind = 'signal' THEN
+        SELECT 'it was sent', g.sent_at INTO how, since FROM stent.signal g
+        WHERE g.execution_id = t.execution_id AND g.name = s.detail ->> 'name' AND g.number > (s.detail ->> 'after')::bigint;
+    ELSIF s.kind = 'await_all' THEN
+        SELECT CASE WHEN w.on_task IS NULL THEN 'all have ended' ELSE 'one of them has failed' END,
+               CASE WHEN w.on_task IS NULL THEN max(r.finished_at) ELSE min(r.finished_at) END
+        INTO how, since
+        FROM stent._task_rows r
+        WHERE r.id = ANY (ARRAY(SELECT e::bigint FROM jsonb_array_elements_text(s.detail -> 'ids') e))
+          AND (w.on_task IS NULL OR r.state IN ('f', 't', 'x'))
+        HAVING w.on_task IS NULL OR count(*) > 0;
+    ELSIF w.on_task IS NOT NULL AND NOT EXISTS (SELECT FROM stent.task k WHERE k.id = w.on_task) THEN
+        how := 'that is over';
+        since := (SELECT r.finished_at FROM stent._task_rows r WHERE r.id = w.on_task);
+    END IF;
+    IF how IS NULL AND s.wake_at <= stent.now() THEN
+        how := 'that time is over';
+        since := s.wake_at;
+    END IF;
+    IF how IS NULL AND t.deadline <= stent.now() THEN
+        how := 'its max_duration is over';
+        since := t.deadline;
+    END IF;
+    -- what it waited for may be gone
+    since := CASE WHEN how IS NOT NULL THEN COALESCE(since, w.since) END;
+END
+$$;
+
+COMMENT ON FUNCTION stent._wait_over(bigint) IS 'private: how the wait of a waiting task has ended, and when; NULL where it has not';
 
 -- The children of a task, live and finished, by id.
 CREATE FUNCTION stent._children(execution_id bigint, parent_id bigint, max integer)
@@ -1304,6 +1597,7 @@ DECLARE
     kept bigint;
     remembered bigint;
     kept_maps bigint;
+    kept_items bigint;
     kept_of_trees bigint;
 BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', leaf);
@@ -1319,9 +1613,14 @@ BEGIN
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a WHERE a.chunk = -1 '
                    'AND stent._map_serves(a.id, a.finished_at) ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_maps = ROW_COUNT;
+    -- what became of an item that was replayed belongs to its map as long as that is known
+    EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a WHERE a.parent_id IS NOT NULL '
+                   'AND EXISTS (SELECT FROM stent.item i WHERE i.map_id = a.parent_id AND i.task_id = a.id) '
+                   'ON CONFLICT DO NOTHING', leaf);
+    GET DIAGNOSTICS kept_items = ROW_COUNT;
     -- an execution lives as long as any of its tasks, whatever has become of its root;
     -- what a dead letter that is replayed finds there, the context, goes with its root, and
-    -- the results that its steps have taken with its children
+    -- the results that its steps have taken with its children; a chunk has its items with its map
     EXECUTE format('INSERT INTO stent.archive_kept SELECT a.* FROM %s a '
                    'JOIN (SELECT o.execution_id, bool_or(o.lives) AS lives '
                          'FROM (SELECT c.execution_id, true AS lives FROM stent.child c '
@@ -1329,6 +1628,8 @@ BEGIN
                          'GROUP BY o.execution_id) e ON e.execution_id = a.execution_id '
                    'WHERE e.lives OR a.id = a.execution_id '
                    'OR EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = a.parent_id) '
+                   'OR (a.chunk = -1 AND EXISTS (SELECT FROM stent.dead_letter d '
+                        'WHERE d.execution_id = a.execution_id AND d.parent_id = a.id AND d.chunk >= 0)) '
                    'ON CONFLICT DO NOTHING', leaf);
     GET DIAGNOSTICS kept_of_trees = ROW_COUNT;
     EXECUTE format('SELECT count(*) FROM %s', leaf) INTO gone;
@@ -1352,7 +1653,7 @@ BEGIN
                    'c AS (DELETE FROM stent.counter c USING gone g WHERE c.execution_id = g.id), '
                    'e AS (DELETE FROM stent.progress_entry e USING gone g WHERE e.execution_id = g.id) '
                    'DELETE FROM stent.context c USING gone g WHERE c.execution_id = g.id', leaf);
-    RETURN gone - kept - remembered - kept_maps - kept_of_trees;
+    RETURN gone - kept - remembered - kept_maps - kept_items - kept_of_trees;
 END
 $$;
 
@@ -1377,6 +1678,10 @@ BEGIN
               AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = k.execution_id)
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = k.id)
               AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = k.parent_id)
+              AND NOT EXISTS (SELECT FROM stent.item i WHERE i.map_id = k.parent_id AND i.task_id = k.id)
+              AND (k.chunk IS DISTINCT FROM -1
+                   OR NOT EXISTS (SELECT FROM stent.dead_letter d
+                                  WHERE d.execution_id = k.execution_id AND d.parent_id = k.id AND d.chunk >= 0))
               AND NOT EXISTS (SELECT FROM stent.memo m WHERE m.task_id = k.id AND k.state = 'c'
                                                          AND k.finished_at + m.ttl > stent.now())
               AND (k.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(k.id, k.finished_at))
@@ -1438,6 +1743,11 @@ BEGIN
                                                      AND a.finished_at + m.ttl > stent.now())
           AND NOT EXISTS (SELECT FROM stent.child c WHERE c.execution_id = a.execution_id)
           AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.execution_id = a.id)
+          AND NOT EXISTS (SELECT FROM stent.dead_letter d WHERE d.id = a.parent_id)
+          AND NOT EXISTS (SELECT FROM stent.item i WHERE i.map_id = a.parent_id AND i.task_id = a.id)
+          AND (a.chunk IS DISTINCT FROM -1
+               OR NOT EXISTS (SELECT FROM stent.dead_letter d
+                              WHERE d.execution_id = a.execution_id AND d.parent_id = a.id AND d.chunk >= 0))
           AND (a.chunk IS DISTINCT FROM -1 OR NOT stent._map_serves(a.id, a.finished_at))
         RETURNING a.id, a.args_ref, a.result_ref)
     SELECT count(*) FROM done,
@@ -1456,7 +1766,7 @@ CREATE FUNCTION stent._newest(
     state text, function text, queue text, max_rows integer, viewer text, admin boolean)
 RETURNS SETOF bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_variable
 DECLARE
     stored constant "char" := CASE state WHEN 'scheduled' THEN 's' WHEN 'blocked' THEN 'b' WHEN 'ready' THEN 'r' WHEN 'running' THEN 'r'
@@ -1604,13 +1914,15 @@ REVOKE ALL ON ROUTINE
     stent.replay(bigint, text, boolean, boolean),
     stent.replay_many(text, text, interval, text, boolean, integer, boolean),
     stent._board_counts(),
-    stent._why_waiting(bigint, text),
+    stent._unpromoted(),
+    stent._why_waiting(bigint, text, boolean),
     stent._at(timestamp),
     stent._span(interval),
     stent._map_counts(bigint),
     stent._still_live(jsonb),
     stent._step_waits_for(text, text, bigint, timestamp, jsonb),
     stent._waits_for(bigint),
+    stent._wait_over(bigint),
     stent._children(bigint, bigint, integer),
     stent._explain_below(bigint, bigint, text, integer, text, boolean),
     stent._explain_items(bigint, integer),
