@@ -27,9 +27,11 @@ SELECT stent.dispatch('housekeeping_f') AS id4 \gset
 SELECT stent.run();
 SELECT count(*) FROM stent.archive_p20310701;
 SET stent.clock = '2031-07-01 12:20:00';
--- all that finished, whoever's: other tests leave theirs here
-SELECT count(*) AS finished FROM stent.tasks WHERE finished_at IS NOT NULL AND id NOT IN (SELECT id FROM stent.dead_letters) \gset
-SELECT stent.cleanup('1m') = :finished AS all_finished;
+-- all that finished, whoever's: other tests leave theirs here, but no dead letters, which keep what they may want
+SELECT count(stent.discard(id)) AS discarded FROM stent.dead_letters \gset
+-- what became of items that were replayed goes after their map
+SELECT count(*) AS finished FROM stent.tasks WHERE finished_at IS NOT NULL \gset
+SELECT stent.cleanup('1m') + stent.cleanup('1m') = :finished AS all_finished;
 SELECT count(*) FROM stent.tasks WHERE function = 'housekeeping_f';
 SELECT stent.unregister('housekeeping_f');
 DROP FUNCTION housekeeping_f();
