@@ -50,18 +50,6 @@ get_chunk(TupleTableSlot *slot, int column)
 	return isnull ? NO_CHUNK : DatumGetInt32(value);
 }
 
-/* The command of this transaction that wrote a row. */
-static CommandId
-command_of(TupleTableSlot *slot)
-{
-	bool isnull;
-	Datum xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
-
-	if (!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin)))
-		return InvalidCommandId;
-	return DatumGetCommandId(slot_getsysattr(slot, MinCommandIdAttributeNumber, &isnull));
-}
-
 /* Read what a row of the live tasks says. */
 static void
 from_live(TupleTableSlot *slot, Ending *ending)
@@ -75,7 +63,7 @@ from_live(TupleTableSlot *slot, Ending *ending)
 	ending->function_id = DatumGetInt32(slot_getattr(slot, TASK_FUNCTION_ID, &isnull));
 	ending->lane_id = DatumGetInt32(slot_getattr(slot, TASK_LANE_ID, &isnull));
 	ending->chunk = get_chunk(slot, TASK_CHUNK);
-	ending->changed_at = command_of(slot);
+	ending->changed_at = store_command_of(slot);
 	ending->finished_at = NO_TIME;
 }
 

@@ -205,6 +205,7 @@ signal_read(Store *store, int64 execution_id, const char *name, int64 after, Sig
 	{
 		signal->number = DatumGetInt64(slot_getattr(table->out, SIGNAL_NUMBER, &isnull));
 		signal->payload = DatumGetJsonbPCopy(slot_getattr(table->out, SIGNAL_PAYLOAD, &isnull));
+		signal->changed_at = store_command_of(table->out);
 	}
 	ExecClearTuple(table->out);
 	return found && signal->number > after;

@@ -16,6 +16,7 @@ typedef struct Signal
 {
 	int64 number;
 	Jsonb *payload;
+	CommandId changed_at; /* if by this transaction; else InvalidCommandId */
 } Signal;
 
 extern bool signal_read(Store *store, int64 execution_id, const char *name, int64 after,

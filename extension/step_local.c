@@ -203,6 +203,20 @@ step_signal_detail(const char *name, const char *what, int64 number, int64 stran
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text.data)));
 }
 
+/* Refuse to take what the handler itself has sent: leaving it undoes that. */
+static void
+require_sent(const char *name, const Signal *signal)
+{
+	if (attempt_task() == NULL || signal->changed_at == InvalidCommandId ||
+		signal->changed_at < steps_current()->begun_at)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("signal \"%s\" was sent by the handler that waits for it", name),
+			 errdetail("It is sent when the handler has ended, and again in each run until then."),
+			 errhint("Send it in a stent.step().")));
+}
+
 /* Take the signal if there is a newer one than the task had. */
 bool
 step_take_signal(Step *step, const Task *task, const char *name, int64 after_number)
@@ -215,8 +229,10 @@ step_take_signal(Step *step, const Task *task, const char *name, int64 after_num
 	step_look_over(owner);
 	if (found)
 	{
-		MemoryContext old = MemoryContextSwitchTo(step_context());
+		MemoryContext old;
 
+		require_sent(name, &signal);
+		old = MemoryContextSwitchTo(step_context());
 		step->detail = step_signal_detail(name, "number", signal.number, NO_ID);
 		MemoryContextSwitchTo(old);
 		step_done(step, signal.payload);
@@ -231,6 +247,7 @@ stent_await_signal(PG_FUNCTION_ARGS)
 	const Steps *steps = steps_require("stent.await_signal()", belongs);
 	char *name = step_name_argument(fcinfo, 0, "name");
 	Interval *timeout = interval_argument(fcinfo, 1, "timeout");
+	Timestamp wake_at = NO_TIME;
 	Step *step;
 	int64 number;
 
@@ -244,17 +261,18 @@ stent_await_signal(PG_FUNCTION_ARGS)
 	if (step->state == STEP_COMPLETED)
 		PG_RETURN_JSONB_P(step_result(step));
 	number = step_last_signal(steps, name);
-	if (step->fresh)
-	{
-		MemoryContext old = MemoryContextSwitchTo(step_context());
-
-		if (timeout != NULL && interval_us(timeout) > 0)
-			step->wake_at = step_moment_after(timeout, "timeout");
-		step->detail = step_signal_detail(name, "after", number, steps->task->execution_id);
-		MemoryContextSwitchTo(old);
-	}
+	if (step->fresh && timeout != NULL && interval_us(timeout) > 0)
+		wake_at = step_moment_after(timeout, "timeout");
 	if (!step_take_signal(step, steps->task, name, number))
 	{
+		if (step->fresh)
+		{
+			MemoryContext old = MemoryContextSwitchTo(step_context());
+
+			step->wake_at = wake_at;
+			step->detail = step_signal_detail(name, "after", number, steps->task->execution_id);
+			MemoryContextSwitchTo(old);
+		}
 		if (step->wake_at != NO_TIME && clock_now() >= step->wake_at)
 			step_ran_out(step);
 		step_wait(step);

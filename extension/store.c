@@ -162,6 +162,18 @@ store_owner(void)
 	return owner_oid;
 }
 
+/* The command of this transaction that wrote a row; InvalidCommandId: another transaction did. */
+CommandId
+store_command_of(TupleTableSlot *slot)
+{
+	bool isnull;
+	Datum xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
+
+	if (!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin)))
+		return InvalidCommandId;
+	return DatumGetCommandId(slot_getsysattr(slot, MinCommandIdAttributeNumber, &isnull));
+}
+
 int64
 store_next_id(void)
 {

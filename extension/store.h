@@ -273,6 +273,7 @@ extern Oid store_relation_oid(const char *name);
 extern bool store_has_relation(const char *name);
 extern Oid store_owner(void);
 extern bool store_is_ours(Oid relid);
+extern CommandId store_command_of(TupleTableSlot *slot);
 extern int64 store_next_id(void);
 extern int32 store_next_small_id(void);
 extern uint64 store_generation(void);
