@@ -636,7 +636,8 @@ attempt_run(Store *store, Task *task, Attempt *attempt)
 	HandlerCall call = {.function = function_by_id(store, task->function_id)};
 
 	call.args = task->args_ref != NO_ID ? payload_get(store, task->args_ref) : task->args;
-	if (JB_ROOT_IS_ARRAY(call.args) && !JB_ROOT_IS_SCALAR(call.args) && task->parent_id != NO_ID)
+	if (JB_ROOT_IS_ARRAY(call.args) && !JB_ROOT_IS_SCALAR(call.args) && task->parent_id != NO_ID &&
+		store_has_relation("map")) /* 0.4 has none */
 	{
 		MapRow map;
 
