@@ -192,7 +192,8 @@ LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET enable
 SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     nudges_at constant timestamp := '2000-01-01';
-    at_once constant integer := 100;
+    nudges constant integer := 100;
+    waits_looked_at constant integer := 20;
     role integer := -1;
 BEGIN
     LOOP
@@ -207,7 +208,8 @@ BEGIN
               SELECT n.line, true, w.since
               FROM (SELECT DISTINCT f.line
                     FROM (SELECT d.line FROM stent.due d
-                          WHERE d.role_key = role AND d.due_at = nudges_at AND d.kind IN ('n', 'f') ORDER BY d.task_id LIMIT at_once) f) n
+                          WHERE d.role_key = role AND d.due_at = nudges_at AND d.kind IN ('n', 'f') ORDER BY d.task_id LIMIT nudges) f
+                    LIMIT waits_looked_at) n
               CROSS JOIN LATERAL stent._wait_over(n.line) w
               WHERE w.how IS NOT NULL) o
         ORDER BY o.since, o.task_id LIMIT 1;
@@ -234,6 +236,7 @@ DECLARE
     oldest record;
     problems text[] := '{}';
     notes text[] := '{}';
+    unpromoted jsonb;
     item record;
 BEGIN
     SELECT * INTO server FROM stent._server();
@@ -275,13 +278,14 @@ BEGIN
             problems := problems || format('no background worker slot is free since %s UTC: raise max_worker_processes (restart), or lower stent.max_executors',
                                            date_trunc('second', server.exhausted_since));
         END IF;
+        SELECT COALESCE(jsonb_agg(to_jsonb(u)), '[]') INTO unpromoted FROM stent._unpromoted() u;
         -- roles whose tasks nobody can run
         FOR item IN
             SELECT l.role, bool_or(r.oid IS NULL) AS missing
             FROM (SELECT o.lane_id, o.external FROM stent._oldest_ready() o
                   UNION ALL
                   SELECT t.lane_id, f.handler IS NULL
-                  FROM stent._unpromoted() u JOIN stent.task t ON t.id = u.task_id JOIN stent.function f ON f.id = t.function_id) o
+                  FROM jsonb_to_recordset(unpromoted) u (task_id bigint) JOIN stent.task t ON t.id = u.task_id JOIN stent.function f ON f.id = t.function_id) o
             JOIN stent.lane l ON l.id = o.lane_id
             LEFT JOIN pg_roles r ON r.rolname = l.role
             WHERE NOT o.external AND (r.oid IS NULL OR (server.role_must_log_in AND NOT r.rolcanlogin))
@@ -307,7 +311,7 @@ BEGIN
         -- tasks that nobody lets go on
         FOR item IN
             SELECT u.task_id, u.waits, f.name AS function, l.queue, l.role, extract(epoch FROM stent.now() - u.since)::bigint AS age
-            FROM stent._unpromoted() u
+            FROM jsonb_to_recordset(unpromoted) u (task_id bigint, waits boolean, since timestamp)
             JOIN stent.task t ON t.id = u.task_id
             JOIN stent.lane l ON l.id = t.lane_id
             JOIN stent.function f ON f.id = t.function_id
