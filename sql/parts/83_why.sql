@@ -269,6 +269,7 @@ DECLARE
     w record;
     ended record;
     other text;
+    other_role text;
 BEGIN
     SELECT * INTO w FROM stent._waits_for(id);
     IF w.what IS NULL THEN
@@ -276,10 +277,10 @@ BEGIN
     END IF;
     SELECT * INTO ended FROM stent._wait_over(id);
     IF w.on_task IS NOT NULL THEN
-        SELECT v.state INTO other FROM stent.tasks v WHERE v.id = w.on_task;
+        SELECT v.state, v.role INTO other, other_role FROM stent.tasks v WHERE v.id = w.on_task;
         other := CASE WHEN other IS NULL THEN 'is gone' WHEN other IN ('completed', 'failed') THEN 'has ' || other
                       WHEN other = 'timed_out' THEN 'has timed out' WHEN other = 'cancelled' THEN 'was cancelled' ELSE 'is ' || other END;
-        other := format('; task %s %s%s', w.on_task, other, CASE WHEN ended.how IS NULL THEN format(': see stent.why(%s)', w.on_task) ELSE '' END);
+        other := format('; task %s %s%s', w.on_task, other, CASE WHEN ended.how IS NULL AND other_role = task_role THEN format(': see stent.why(%s)', w.on_task) ELSE '' END);
     END IF;
     RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since), other,
                   CASE WHEN w.on_task IS NOT NULL AND ended.how = 'that is over' THEN '' ELSE '; ' || ended.how END ||

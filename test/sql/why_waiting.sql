@@ -113,6 +113,17 @@ SET SESSION AUTHORIZATION wq_app;
 CALL wq_run();
 SELECT wq(:calls);
 
+-- what another role's task waits for is to be asked by that role
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION wq_hidden() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT stent.spawn('wq_leaf', delay => '1 hour') $$;
+CREATE FUNCTION wq_awaits() RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN stent.await(wq_hidden()); END $$;
+SELECT stent.register('wq_awaits', 'wq_awaits()');
+SET SESSION AUTHORIZATION wq_app;
+SELECT stent.dispatch('wq_awaits') AS awaits \gset
+CALL wq_run();
+SELECT wq(:awaits);
+SELECT stent.cancel(:awaits);
+
 -- many: the first that lives tells more; one that has failed ends the wait
 SELECT stent.dispatch('wq_all', '{"n": 3}') AS all \gset
 CALL wq_run();
@@ -184,6 +195,6 @@ RESET SESSION AUTHORIZATION;
 DELETE FROM stent.worker WHERE name = 'wq_w';
 SELECT count(stent.unregister(name)) FROM stent.functions WHERE name LIKE 'wq\_%';
 DROP PROCEDURE wq_run;
-DROP FUNCTION wq_problems, wq, wq_plain, wq_map, wq_all, wq_calls, wq_sleep, wq_signal, wq_leaf;
+DROP FUNCTION wq_awaits, wq_hidden, wq_problems, wq, wq_plain, wq_map, wq_all, wq_calls, wq_sleep, wq_signal, wq_leaf;
 DROP OWNED BY wq_app, wq_other;
 DROP ROLE wq_app, wq_other;
