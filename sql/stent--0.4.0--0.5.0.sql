@@ -696,7 +696,8 @@ LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET enable
 SET jit = off SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     nudges_at constant timestamp := '2000-01-01';
-    at_once constant integer := 100;
+    nudges constant integer := 100;
+    waits_looked_at constant integer := 20;
     role integer := -1;
 BEGIN
     LOOP
@@ -711,7 +712,8 @@ BEGIN
               SELECT n.line, true, w.since
               FROM (SELECT DISTINCT f.line
                     FROM (SELECT d.line FROM stent.due d
-                          WHERE d.role_key = role AND d.due_at = nudges_at AND d.kind IN ('n', 'f') ORDER BY d.task_id LIMIT at_once) f) n
+                          WHERE d.role_key = role AND d.due_at = nudges_at AND d.kind IN ('n', 'f') ORDER BY d.task_id LIMIT nudges) f
+                    LIMIT waits_looked_at) n
               CROSS JOIN LATERAL stent._wait_over(n.line) w
               WHERE w.how IS NOT NULL) o
         ORDER BY o.since, o.task_id LIMIT 1;
@@ -739,6 +741,7 @@ DECLARE
     oldest record;
     problems text[] := '{}';
     notes text[] := '{}';
+    unpromoted jsonb;
     item record;
 BEGIN
     SELECT * INTO server FROM stent._server();
@@ -780,13 +783,14 @@ BEGIN
             problems := problems || format('no background worker slot is free since %s UTC: raise max_worker_processes (restart), or lower stent.max_executors',
                                            date_trunc('second', server.exhausted_since));
         END IF;
+        SELECT COALESCE(jsonb_agg(to_jsonb(u)), '[]') INTO unpromoted FROM stent._unpromoted() u;
         -- roles whose tasks nobody can run
         FOR item IN
             SELECT l.role, bool_or(r.oid IS NULL) AS missing
             FROM (SELECT o.lane_id, o.external FROM stent._oldest_ready() o
                   UNION ALL
                   SELECT t.lane_id, f.handler IS NULL
-                  FROM stent._unpromoted() u JOIN stent.task t ON t.id = u.task_id JOIN stent.function f ON f.id = t.function_id) o
+                  FROM jsonb_to_recordset(unpromoted) u (task_id bigint) JOIN stent.task t ON t.id = u.task_id JOIN stent.function f ON f.id = t.function_id) o
             JOIN stent.lane l ON l.id = o.lane_id
             LEFT JOIN pg_roles r ON r.rolname = l.role
             WHERE NOT o.external AND (r.oid IS NULL OR (server.role_must_log_in AND NOT r.rolcanlogin))
@@ -812,7 +816,7 @@ BEGIN
         -- tasks that nobody lets go on
         FOR item IN
             SELECT u.task_id, u.waits, f.name AS function, l.queue, l.role, extract(epoch FROM stent.now() - u.since)::bigint AS age
-            FROM stent._unpromoted() u
+            FROM jsonb_to_recordset(unpromoted) u (task_id bigint, waits boolean, since timestamp)
             JOIN stent.task t ON t.id = u.task_id
             JOIN stent.lane l ON l.id = t.lane_id
             JOIN stent.function f ON f.id = t.function_id
@@ -938,6 +942,7 @@ DECLARE
     w record;
     ended record;
     other text;
+    other_role text;
 BEGIN
     SELECT * INTO w FROM stent._waits_for(id);
     IF w.what IS NULL THEN
@@ -945,10 +950,10 @@ BEGIN
     END IF;
     SELECT * INTO ended FROM stent._wait_over(id);
     IF w.on_task IS NOT NULL THEN
-        SELECT v.state INTO other FROM stent.tasks v WHERE v.id = w.on_task;
+        SELECT v.state, v.role INTO other, other_role FROM stent.tasks v WHERE v.id = w.on_task;
         other := CASE WHEN other IS NULL THEN 'is gone' WHEN other IN ('completed', 'failed') THEN 'has ' || other
                       WHEN other = 'timed_out' THEN 'has timed out' WHEN other = 'cancelled' THEN 'was cancelled' ELSE 'is ' || other END;
-        other := format('; task %s %s%s', w.on_task, other, CASE WHEN ended.how IS NULL THEN format(': see stent.why(%s)', w.on_task) ELSE '' END);
+        other := format('; task %s %s%s', w.on_task, other, CASE WHEN ended.how IS NULL AND other_role = task_role THEN format(': see stent.why(%s)', w.on_task) ELSE '' END);
     END IF;
     RETURN format('It %s, since %s%s%s.', w.what, stent._at(w.since), other,
                   CASE WHEN w.on_task IS NOT NULL AND ended.how = 'that is over' THEN '' ELSE '; ' || ended.how END ||
