@@ -269,14 +269,19 @@ note_conditions(StoreRel *table)
 	}
 }
 
-/* Most rows are in no partial index; to have the executor find that out costs more than the index. */
+/* Whether a row is in no partial index. Asked before it is stored, while that costs nothing. */
+static bool
+is_plain(const StoreRel *table, const bool *nulls)
+{
+	return table->condition != 0 && nulls[table->condition - 1];
+}
+
+/* Most rows are plain; to have the executor find that out costs more than an index. */
 static void
-insert_index_tuples(Store *store, StoreRel *table, TupleTableSlot *slot)
+insert_index_tuples(Store *store, StoreRel *table, TupleTableSlot *slot, bool plain)
 {
 	/* set each time: an error may have left the other number */
-	table->rri->ri_NumIndices = table->n_indexes;
-	if (table->condition != 0 && slot_attisnull(slot, table->condition))
-		table->rri->ri_NumIndices = table->n_plain;
+	table->rri->ri_NumIndices = plain ? table->n_plain : table->n_indexes;
 	compat_insert_index_tuples(table->rri, slot, store->estate);
 	table->rri->ri_NumIndices = table->n_indexes;
 }
@@ -380,7 +385,7 @@ store_insert(Store *store, StoreRel *table, Datum *values, bool *nulls)
 
 	fill_slot(table->in, values, nulls);
 	table_tuple_insert(table->rel, table->in, GetCurrentCommandId(true), 0, NULL);
-	insert_index_tuples(store, table, table->in);
+	insert_index_tuples(store, table, table->in, is_plain(table, nulls));
 	ResetPerTupleExprContext(store->estate);
 	tid = table->in->tts_tid;
 	ExecClearTuple(table->in);
@@ -463,12 +468,17 @@ store_insert_if_free(Store *store, StoreRel *table, Datum *values, bool *nulls, 
 void
 store_insert_many(Store *store, StoreRel *table, TupleTableSlot **slots, int n)
 {
+	bool *plain = palloc_array(bool, n);
+
+	for (int i = 0; i < n; i++)
+		plain[i] = is_plain(table, slots[i]->tts_isnull);
 	table_multi_insert(table->rel, slots, n, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		insert_index_tuples(store, table, slots[i]);
+		insert_index_tuples(store, table, slots[i], plain[i]);
 		ResetPerTupleExprContext(store->estate);
 	}
+	pfree(plain);
 }
 
 /*
@@ -538,7 +548,7 @@ store_try_update(Store *store, StoreRel *table, ItemPointer tid, Datum *values, 
 	if (result == TM_Ok)
 	{
 		if (keys_changed)
-			insert_index_tuples(store, table, table->in);
+			insert_index_tuples(store, table, table->in, is_plain(table, nulls));
 		ResetPerTupleExprContext(store->estate);
 		*tid = table->in->tts_tid;
 	}
