@@ -56,7 +56,7 @@ steps_rerun(Steps *steps)
 	steps->unmet = steps->n;
 	steps->run++;
 	steps->begun_at = GetCurrentCommandId(false);
-	steps->suspended = steps->continued = steps->renewed = false;
+	steps->suspended = steps->continued = steps->renewed = steps->branched = false;
 	steps->new_args = NULL;
 	steps->blocking = NULL;
 }

@@ -278,9 +278,13 @@ step_next(StepKind kind, const char *name, int32 function_id, uint64 digest, con
 		else if (step->kind != kind || step->function_id != function_id ||
 				 (step->digest != digest && step->digest != 0))
 		{
-			if (!older || !steps->branched)
+			bool may_be_another = older && steps->branched;
+
+			/* how long a sleep is to last may depend on when that was asked */
+			if (!may_be_another && (kind != STEP_SLEEP || step->kind != kind))
 				mismatch(step, describe(kind, name, number, what));
-			renew(steps, step, kind);
+			if (may_be_another)
+				renew(steps, step, kind);
 		}
 	}
 	if (step->fresh)

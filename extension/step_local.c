@@ -144,7 +144,8 @@ stent_sleep(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("duration must not be null"),
 				 errhint("Give an interval such as '1 month'.")));
-	step = step_next(STEP_SLEEP, step_name_argument(fcinfo, 1, "step_name"), 0, 0, NULL);
+	step = step_next(STEP_SLEEP, step_name_argument(fcinfo, 1, "step_name"), 0,
+					 step_digest(duration, sizeof(*duration)), NULL);
 	if (step->fresh)
 		step->wake_at = step_moment_after(duration, "duration");
 	if (step->state == STEP_WAITING && clock_now() < step->wake_at)
