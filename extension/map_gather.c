@@ -23,6 +23,7 @@ typedef struct MapGather
 	MapRow map;
 	JsonArray results;
 	/* failed items, a page of them */
+	MemoryContext page_cxt;
 	ItemRow rows[MAP_PAGE];
 	int n_rows;
 	int next_row;
@@ -37,8 +38,13 @@ failed_item(MapGather *gather, int64 number)
 	{
 		if (gather->next_row == gather->n_rows)
 		{
+			MemoryContext old;
+
+			MemoryContextReset(gather->page_cxt);
+			old = MemoryContextSwitchTo(gather->page_cxt);
 			gather->n_rows =
 				item_row_page(gather->store, gather->map.id, number, gather->rows, MAP_PAGE);
+			MemoryContextSwitchTo(old);
 			gather->next_row = 0;
 			gather->no_more = gather->n_rows == 0;
 			continue;
@@ -141,6 +147,7 @@ map_gather(Store *store, int64 map_id)
 	Jsonb *all;
 
 	gather->store = store;
+	gather->page_cxt = AllocSetContextCreate(outer, "stent failed items", ALLOCSET_DEFAULT_SIZES);
 	json_array_begin(&gather->results);
 	if (!map_row_find(store, map_id, &gather->map))
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
@@ -152,8 +159,6 @@ map_gather(Store *store, int64 map_id)
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(cxt);
-		/* a page of failed items lives no longer than its chunk */
-		gather->next_row = gather->n_rows = 0;
 		if (!chunk_row_find(store, map_id, number, &row))
 			elog(ERROR, "chunk %d of map " INT64_FORMAT " is missing", number, map_id);
 		add_chunk(gather, &row);
@@ -161,6 +166,7 @@ map_gather(Store *store, int64 map_id)
 		MemoryContextReset(cxt);
 	}
 	MemoryContextDelete(cxt);
+	MemoryContextDelete(gather->page_cxt);
 	all = json_array_finish(&gather->results);
 	pfree(gather->results.entries);
 	pfree(gather->results.data.data);
