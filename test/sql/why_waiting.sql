@@ -105,6 +105,7 @@ SELECT wq(:calls);
 SELECT wq(id) FROM stent.tasks WHERE parent_id = :calls;
 RESET SESSION AUTHORIZATION;
 SELECT task_id AS task, token FROM stent.claim('wq_w') \gset
+SELECT kind, state, created_at, started_at FROM stent.explain_rows(:calls);
 SELECT stent.complete(:task, :token, '1');
 SELECT wq(:calls);
 SET stent.clock = '2026-01-01 03:02:00';
