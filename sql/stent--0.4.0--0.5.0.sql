@@ -1352,6 +1352,8 @@ DECLARE
     s record;
     t record;
     i record;
+    running_of bigint;
+    running jsonb;
 BEGIN
     ordinal := 0;
     WHILE cardinality(stack) > 0 LOOP
@@ -1418,15 +1420,20 @@ BEGIN
         END IF;
 
         IF kind IN ('task', 'call', 'spawn', 'map', 'map_query') AND task_id IS NOT NULL THEN
-            SELECT v.*, e.started_at AS begun_at INTO t
-            FROM stent.tasks v
-            LEFT JOIN LATERAL (SELECT r.started_at FROM stent.running r WHERE r.id = v.id) e ON v.state = 'running'
-            WHERE v.id = task_id;
+            SELECT v.* INTO t FROM stent.tasks v WHERE v.id = task_id;
             IF FOUND AND (t.role = viewer OR admin) THEN
                 function := t.function;
                 state := t.state;
                 created_at := t.created_at;
-                started_at := COALESCE(t.started_at, t.begun_at);
+                started_at := t.started_at;
+                IF state = 'running' THEN
+                    -- one look at all leases, which may be many, does for all of the tree
+                    IF running_of IS DISTINCT FROM t.execution_id THEN
+                        running_of := t.execution_id;
+                        SELECT jsonb_object_agg(r.id, r.started_at) INTO running FROM stent.running r WHERE r.execution_id = running_of;
+                    END IF;
+                    started_at := running ->> t.id::text;
+                END IF;
                 finished_at := t.finished_at;
                 attempt := t.attempt;
                 error := COALESCE(t.error, error);
