@@ -115,6 +115,12 @@ CREATE FUNCTION own_waits(how text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     child bigint := stent.spawn('own_dies');
 BEGIN
+    IF how = 'replay, waiting' THEN
+        IF EXISTS (SELECT FROM stent.dead_letters d WHERE d.id = child) THEN
+            PERFORM stent.replay(child);
+        END IF;
+        RETURN stent.await(child);
+    END IF;
     BEGIN
         PERFORM stent.await(child);
     EXCEPTION WHEN raise_exception THEN NULL;
@@ -144,7 +150,7 @@ BEGIN
         CALL own_run();
     END LOOP;
 END $$;
-CALL own_ask('dispatch', 'dispatch, caught', 'replay', 'replay, all', 'replay, step');
+CALL own_ask('dispatch', 'dispatch, caught', 'replay', 'replay, all', 'replay, waiting', 'replay, step');
 SELECT args ->> 'how' AS how, result FROM stent.archive WHERE function_id = (SELECT id FROM stent.function WHERE name = 'own_waits') ORDER BY id;
 SELECT args ->> 'how' AS how, error ->> 'code' AS code, regexp_replace(error ->> 'message', '\d+', 'N') AS message, error ->> 'detail' AS detail, error ->> 'hint' AS hint
 FROM stent.dead_letter WHERE function_id = (SELECT id FROM stent.function WHERE name = 'own_waits') ORDER BY id;
