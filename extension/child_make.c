@@ -31,14 +31,36 @@ copy_json(Jsonb *json)
 							  PointerGetDatum(PG_DETOAST_DATUM_COPY(JsonbPGetDatum(json))));
 }
 
-/* A child with these options; the result and all it needs are in the current context. */
+/* Refuse a call that would have its turn when the task which waits for it has ended. */
+static void
+check_turn(const Task *task, const Function *function, const char *concurrency_key)
+{
+	if (concurrency_key == NULL || task->concurrency_key == NULL || function->max_per_key > 1 ||
+		function->id != task->function_id || strcmp(concurrency_key, task->concurrency_key) != 0)
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("task " INT64_FORMAT " cannot wait for a call with its own concurrency_key, \"%s\"",
+				task->id, concurrency_key),
+		 errdetail("It keeps its turn while it waits; each would wait for the other for ever."),
+		 errhint("Call with another key, or without one, or register the function with "
+				 "max_per_key above 1.")));
+}
+
+/*
+ * A child with these options; the result and all it needs are in the current context.
+ * awaited: the parent waits for it at once, or for a task that makes the same call.
+ */
 NewChild *
 child_prepare(Store *store, const Options *options, const Task *parent, Jsonb *args,
-			  const char *concurrency_key, const char *idempotency_key, bool may_join)
+			  const char *concurrency_key, const char *idempotency_key, bool awaited)
 {
 	NewChild *child = palloc0_object(NewChild);
 	Task *task = &child->task;
 
+	if (awaited)
+		check_turn(parent, options->function, concurrency_key);
 	dispatch_new_task(options, task);
 	task->execution_id = parent->execution_id;
 	task->parent_id = parent->id;
@@ -56,8 +78,8 @@ child_prepare(Store *store, const Options *options, const Task *parent, Jsonb *a
 	child->tags = DatumGetArrayTypePCopy(PointerGetDatum(options->tags));
 	if (options->policy_id != options->function->policy_id)
 		child->policy = copy_json(policy_jsonb(store, options->policy_id));
-	child->remember = may_join && memo_prepare(&child->memo, options->function, options->role,
-											   idempotency_key, task->args);
+	child->remember = awaited && memo_prepare(&child->memo, options->function, options->role,
+											  idempotency_key, task->args);
 	return child;
 }
 

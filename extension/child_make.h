@@ -25,7 +25,7 @@ typedef struct NewChild
 
 extern NewChild *child_prepare(Store *store, const Options *options, const Task *parent,
 							   Jsonb *args, const char *concurrency_key,
-							   const char *idempotency_key, bool may_join);
+							   const char *idempotency_key, bool awaited);
 extern int64 child_make(Store *store, const Task *parent, void *arg);
 
 #endif

@@ -44,6 +44,22 @@ SELECT stent.signal(:a, 'go', '"d"');
 CALL lim_run();
 SELECT * FROM lim_states WHERE n IN ('4', '5');
 
+-- so a call of the same function and key would never begin; with another key, or another place for its key, it does
+CREATE FUNCTION lim_self(depth int, key text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN CASE WHEN depth = 0 THEN 'bottom' ELSE stent.call('lim_self', jsonb_build_object('depth', depth - 1, 'key', key), concurrency_key => key) #>> '{}' END;
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    RETURN 'refused';
+END $$;
+SELECT stent.register('lim_self', 'lim_self(int, text)');
+SELECT stent.dispatch('lim_self', '{"depth": 1, "key": "k"}', concurrency_key => 'k') AS a, stent.dispatch('lim_self', '{"depth": 1, "key": "l"}', concurrency_key => 'k') AS b \gset
+CALL lim_run();
+SELECT stent.result_of(:a) AS same, stent.result_of(:b) AS another;
+SELECT stent.register('lim_self', 'lim_self(int, text)', max_per_key => 2);
+SELECT stent.dispatch('lim_self', '{"depth": 1, "key": "k"}', concurrency_key => 'k') AS a \gset
+CALL lim_run();
+SELECT stent.result_of(:a) AS two_at_a_time;
+
 -- a dedup key is kept while it waits; it has started, so nothing replaces it
 SELECT stent.dispatch('lim_wait', '{"n": 6}', dedup_key => 'd') AS a \gset
 CALL lim_run();
@@ -63,7 +79,7 @@ SELECT stent.run(queues => '{lim_q}');
 SELECT state, queue, priority, result FROM stent.tasks WHERE id = :a;
 
 SELECT (SELECT count(*) FROM stent.task) AS tasks, (SELECT count(*) FROM stent.ready) AS ready, (SELECT count(*) FROM stent.due) AS due, (SELECT count(*) FROM stent.line) AS lines, (SELECT count(*) FROM stent.place) AS places;
-SELECT stent.unregister('lim_wait');
+SELECT stent.unregister('lim_wait'), stent.unregister('lim_self');
 DROP VIEW lim_states;
 DROP PROCEDURE lim_run;
-DROP FUNCTION lim_wait;
+DROP FUNCTION lim_wait, lim_self;
