@@ -58,11 +58,14 @@ sub becomes
 
 # one deadly task among good ones, while another handler is at work
 my $log = -s $node->logfile;
+# at once: the first crash takes the session along that dispatches the others
 $node->safe_psql('postgres', q{
+	BEGIN;
 	SELECT stent.dispatch('bystander', '{"lock": 1}', max_duration => '1d');
 	SELECT count(*) FROM stent.dispatch_many('good', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(1, 500) n));
 	SELECT stent.dispatch('deadly'), stent.dispatch('deadly', priority => 10);
 	SELECT count(*) FROM stent.dispatch_many('good', (SELECT array_agg(jsonb_build_object('n', n)) FROM generate_series(501, 1000) n));
+	COMMIT;
 });
 becomes("SELECT function, state, count(*) FROM stent.tasks GROUP BY 1, 2 ORDER BY 1, 2",
 	"bystander|completed|1\ndeadly|failed|2\ngood|completed|1000", 'two deadly tasks end as dead letters, all others complete');
