@@ -329,6 +329,14 @@ step_is_made(int64 id)
 	return false;
 }
 
+/* Whether a row is as it is only by what the running handler has written: leaving it undoes that. */
+bool
+step_would_undo(CommandId changed_at)
+{
+	return attempt_task() != NULL && changed_at != InvalidCommandId &&
+		   changed_at >= current->begun_at;
+}
+
 /*
  * Refuse to wait for a task that lives only by what the handler itself has written: leaving
  * it undoes that, and there is nothing to wait for.
@@ -336,8 +344,7 @@ step_is_made(int64 id)
 void
 step_require_kept(int64 id, const Ending *ending)
 {
-	if (attempt_task() == NULL || ending->changed_at == InvalidCommandId ||
-		ending->changed_at < current->begun_at)
+	if (!step_would_undo(ending->changed_at))
 		return;
 	ereport(
 		ERROR,

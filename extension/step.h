@@ -152,6 +152,7 @@ extern Jsonb *step_child_result(Step *step);
 extern void step_take_result(Step *step, const Ending *ending);
 extern void step_to_make(Step *step, StepMake make, void *arg);
 extern bool step_is_made(int64 id);
+extern bool step_would_undo(CommandId changed_at);
 extern void step_require_kept(int64 id, const Ending *ending);
 extern Jsonb *step_error_ran_out(const Step *step);
 extern Jsonb *step_error_child(int64 child_id, const Ending *ending, int index);

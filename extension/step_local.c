@@ -208,8 +208,7 @@ step_signal_detail(const char *name, const char *what, int64 number, int64 stran
 static void
 require_sent(const char *name, const Signal *signal)
 {
-	if (attempt_task() == NULL || signal->changed_at == InvalidCommandId ||
-		signal->changed_at < steps_current()->begun_at)
+	if (!step_would_undo(signal->changed_at))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

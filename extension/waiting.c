@@ -13,12 +13,12 @@
  * nudge may be dropped, once it is committed, unless a transaction that holds the parent is
  * in progress, for that may have looked before and may yet commit a wait.
  *
- * Tasks and signals that are not the parent's know nothing of it. Such a wait has a
- * row in stent.waiter. The waiting task writes it, then looks, also at what is not
- * committed; who ends the task, or sends the signal, writes that, then looks for waiter
- * rows, also at what is not committed. One of the two sees the other. If it is the
- * waiting one that sees a transaction in progress, it leaves a nudge for itself, which
- * stays until that transaction is over. test/model has both protocols.
+ * Tasks and signals that are not the parent's know nothing of it. Such a wait has a row in
+ * stent.waiter. The waiting task writes it, then looks, also at what is not committed; who
+ * ends the task, or sends the signal, writes that, then looks for waiter rows, also at
+ * what is not committed; a batch of tasks looks once, at its end. One of the two sees the
+ * other. If it is the waiting one that sees a transaction in progress, it leaves a nudge
+ * for itself, which stays until that transaction is over. test/model has both protocols.
  */
 #include "postgres.h"
 
